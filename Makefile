@@ -1,0 +1,55 @@
+# The two commands of a fresh machine are `make demo` and `make test`; both make their own .venv.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+LOCKS  := requirements
+
+.PHONY: install dev demo test lint format bench lock clean
+
+install: $(VENV)/.installed  ## the command `lipsync` in .venv, able to render on this machine's CPU
+dev: $(VENV)/.developed      ## the same, with the tools that test and lint
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lipsync-fleet needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(LOCKS)/local.txt pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --quiet --require-hashes -r $(LOCKS)/local.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.developed: $(VENV)/.installed $(LOCKS)/dev.txt
+	$(PIP) install --quiet --require-hashes -r $(LOCKS)/dev.txt
+	@touch $@
+
+demo: install  ## a video from the speech clip that ships, through a real fleet on this machine
+	$(BIN)/lipsync demo
+
+test: dev  ## everything a laptop can run
+	$(BIN)/pytest
+
+lint: dev  ## style, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: dev
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: dev  ## the figures that the README quotes
+	$(BIN)/python -m tests.bench
+
+# Hashed, without the address of any index; dev is resolved first and the others follow its versions.
+COMPILE = uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command 'make lock'
+lock:  ## needs uv on the PATH
+	$(COMPILE) --extra cpu --extra local --group build --group lint --group test -o $(LOCKS)/dev.txt
+	$(COMPILE) -c $(LOCKS)/dev.txt --extra cpu --extra local --group build -o $(LOCKS)/local.txt
+	$(COMPILE) -c $(LOCKS)/dev.txt --extra cpu -o $(LOCKS)/cpu.txt
+	$(COMPILE) -c $(LOCKS)/dev.txt --extra gpu -o $(LOCKS)/gpu.txt
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,59 @@
+"""One Redis client per process, with bounded waits, and the translation of its errors."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit, urlunsplit
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from infra.errors import Failed, Unreachable
+from infra.settings import Settings
+
+HEALTH_CHECK_S = 10
+SOCKET_TIMEOUT_S = 30.0
+
+
+def connect(settings: Settings) -> "redis.Redis[str]":
+    """A client that has not connected yet; `redis_errors` belongs around every use of it."""
+    return redis.Redis.from_url(
+        settings.redis,
+        decode_responses=True,
+        socket_connect_timeout=settings.connect_timeout_s,
+        socket_timeout=SOCKET_TIMEOUT_S,
+        health_check_interval=HEALTH_CHECK_S,
+        retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), 3),
+        **({} if settings.redis.startswith("unix:") else {"socket_keepalive": True}),
+    )
+
+
+def masked(url: str) -> str:
+    """An address fit for messages and logs: the password is replaced."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+
+
+@contextmanager
+def redis_errors(settings: Settings) -> Iterator[None]:
+    """Translate redis-py's exceptions.
+
+    Raises:
+        Unreachable: no answer within the bounded wait, or a server that is starting or full.
+        Failed: the server refuses us; somebody must look.
+    """
+    address = masked(settings.redis)
+    try:
+        yield
+    except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
+        raise Failed(f"Redis at {address} refuses this user: {error}. Check LIPSYNC_REDIS_URL.") from error
+    except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError, OSError) as error:
+        hint = "start a local fleet with `lipsync up`, or set LIPSYNC_REDIS_URL"
+        raise Unreachable(f"Redis at {address} cannot be reached ({type(error).__name__}): {hint}.") from error
+    except redis.exceptions.OutOfMemoryError as error:
+        raise Unreachable(f"Redis at {address} is out of memory; give it more or wait until jobs end.") from error
+    except redis.RedisError as error:
+        raise Failed(f"Redis at {address} answered with an error: {error}") from error

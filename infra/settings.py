@@ -1,0 +1,118 @@
+"""Settings, read once from the environment (`LIPSYNC_*`) into one frozen object and passed down."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from infra.errors import Rejected
+
+Providers = Literal["auto", "cuda", "tensorrt", "cpu"]
+
+
+def default_home() -> Path:
+    """The user's own data directory: `$XDG_DATA_HOME/lipsync-fleet`, else `~/.local/share/lipsync-fleet`."""
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "lipsync-fleet"
+
+
+class Settings(BaseSettings):
+    """Everything an operator may set. With nothing set, client and local fleet meet in the user's data directory."""
+
+    model_config = SettingsConfigDict(env_prefix="LIPSYNC_", frozen=True, extra="ignore")
+
+    home: Path = Field(default_factory=default_home)
+    """Where a local fleet keeps Redis' data, the store and its logs."""
+    redis_url: SecretStr | None = None
+    """`redis://`, `rediss://` (TLS) or `unix://`; unset means the local fleet's own Redis."""
+    redis_prefix: str = "lipsync:"
+    """Starts every key, so that one ACL rule (`~lipsync:*`) covers queue and ledger."""
+    store: str = ""
+    """`s3://bucket/prefix` or `file:///dir`; empty means a directory below `home`."""
+    s3_endpoint: str | None = None
+    s3_region: str | None = None
+    s3_ca_bundle: Path | None = None
+    """Certificate authority of a store with its own TLS certificate."""
+    cache: Path = Field(default_factory=lambda: _default_cache())
+    """Avatar packs and decoded templates, by digest; safe to delete at any time."""
+    cache_disk_mb: int = Field(default=20_000, ge=100)
+    """The least recently used avatars leave the disk beyond this."""
+    warm_avatars: int = Field(default=4, ge=1)
+    """Avatars whose sessions stay loaded in one worker; the least recently used leaves first."""
+    providers: Providers = "auto"
+    device: int = Field(default=0, ge=0)
+    """Index of the accelerator that this worker drives."""
+    threads: int = Field(default=0, ge=0)
+    """Threads of one network run on the CPU; 0 means all cores that the process may use."""
+    batch: int = Field(default=0, ge=0, le=256)
+    """Frames in one network run; 0 chooses 1 on the CPU and 8 on an accelerator."""
+    avatars: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names or digests, separated by commas, that a worker loads and proves before its first task."""
+    max_attempts: int = Field(default=3, ge=1)
+    """Failed executions of one part of a job before it is quarantined."""
+    connect_timeout_s: float = Field(default=5.0, gt=0)
+    remote_control: bool = False
+    """Whether workers obey Celery's remote control; whoever reaches Redis could use it."""
+
+    @field_validator("avatars", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_scheme(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
+
+    @property
+    def redis(self) -> str:
+        """Address of Redis as redis-py spells it; may contain a password, so never log it."""
+        return self.redis_url.get_secret_value() if self.redis_url else f"unix://{self.local_socket}"
+
+    @property
+    def broker_url(self) -> str:
+        """The same address as Celery spells it."""
+        parts = urlsplit(self.redis)
+        if parts.scheme != "unix":
+            return self.redis
+        credentials = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
+        return f"redis+socket://{credentials}{parts.path}"
+
+    @property
+    def store_url(self) -> str:
+        """Address of the store, the local default filled in."""
+        return self.store or (self.home / "store").absolute().as_uri()
+
+    @property
+    def local_socket(self) -> Path:
+        """Unix socket of the local fleet's Redis."""
+        return self.home.absolute() / "redis.sock"
+
+
+def _default_cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    if base:
+        return Path(base) / "lipsync-fleet"
+    home = Path.home()
+    return (home / ".cache" if os.access(home, os.W_OK) else Path(tempfile.gettempdir())) / "lipsync-fleet"
+
+
+def read_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        Rejected: a variable has a value that cannot be used; the message names it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"][:1]).upper()
+        reason = first["msg"].removeprefix("Value error, ")
+        raise Rejected(f"LIPSYNC_{name} cannot be used: {reason}.") from None

@@ -1,0 +1,119 @@
+"""Avatars in the store, as far as a submitting client needs to know them: names, digests and `avatar.json`."""
+
+import re
+from typing import Final, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+
+from infra.errors import Failed, NotFound, Rejected
+from infra.object_store import ObjectStore
+from jobs import keys
+from jobs.avatar_spec import AVATAR_JSON, AvatarSpec, Sha256, read_avatar_json
+
+_DIGEST_PREFIX: Final = re.compile(r"[0-9a-f]{8,63}")
+_NAMES_SHOWN: Final = 8
+
+
+class AvatarPointer(BaseModel):
+    """The object that gives a name to a pack."""
+
+    digest: Sha256
+
+
+class NamedAvatar(NamedTuple):
+    """A name in the store and the digest of the pack that it means now."""
+
+    name: str
+    digest: str
+
+
+def resolve(ref: str, store: ObjectStore) -> str:
+    """Find the digest that a user means.
+
+    Args:
+        ref: an avatar's name, its digest, or at least 8 digits of the digest that fit no other avatar.
+        store: where the avatars are.
+
+    Raises:
+        NotFound: there is no such avatar; the message names those that there are.
+        Rejected: the digits fit several avatars, or `ref` can be neither name nor digest.
+        Failed: the name's object in the store is damaged.
+    """
+    if not keys.is_digest(ref):
+        named = _named(ref, store)
+        if named:
+            return named
+    if keys.is_digest(ref) or _DIGEST_PREFIX.fullmatch(ref):
+        found = _digests(ref, store)
+        if len(found) > 1:
+            raise Rejected(f"Avatar {ref!r} may be {' or '.join(found)}: give more digits.")
+        if found:
+            return found[0]
+    raise NotFound(f"There is no avatar {ref!r} in {store.url}: {_known(store)}.")
+
+
+def read_spec(store: ObjectStore, digest: str) -> AvatarSpec:
+    """Read and prove the `avatar.json` of a pack in the store.
+
+    Raises:
+        NotFound: there is no such pack.
+        Failed: it is damaged, or belongs to another pack.
+    """
+    key = keys.avatar_pack(digest) + AVATAR_JSON
+    try:
+        data = store.get(key)
+    except NotFound:
+        raise NotFound(f"There is no avatar {digest} in {store.url}: {_known(store)}.") from None
+    spec, found = read_avatar_json(data, store.location(key))
+    if found != digest:
+        raise Failed(f"{store.location(key)} is not the one of avatar {digest}: delete that pack and import it again.")
+    return spec
+
+
+def list_avatars(store: ObjectStore) -> list[NamedAvatar]:
+    """Names in the store, sorted, each with the digest it means.
+
+    Raises:
+        Failed: a name's object is damaged.
+    """
+    return [NamedAvatar(name, _read_pointer(name, store)) for name in _names(store)]
+
+
+def point(name: str, digest: str, store: ObjectStore) -> None:
+    """Let `name` mean the pack `digest` from now on."""
+    store.put(keys.avatar_pointer(name), AvatarPointer(digest=digest).model_dump_json().encode())
+
+
+def _named(ref: str, store: ObjectStore) -> str | None:
+    try:
+        return _read_pointer(ref, store)
+    except NotFound:
+        return None
+
+
+def _read_pointer(name: str, store: ObjectStore) -> str:
+    key = keys.avatar_pointer(name)
+    try:
+        return AvatarPointer.model_validate_json(store.get(key)).digest
+    except ValidationError:
+        raise Failed(f"{store.location(key)} names no avatar's digest: import the avatar {name!r} again.") from None
+
+
+def _digests(prefix: str, store: ObjectStore) -> list[str]:
+    """Digests of whole packs that begin with `prefix`; a pack is whole once its `avatar.json` is there."""
+    ends = f"/{AVATAR_JSON}"
+    listed = (info.key for info in store.list(f"avatars/{prefix}") if info.key.endswith(ends))
+    return [digest for key in listed if keys.is_digest(digest := key.removesuffix(ends).removeprefix("avatars/"))]
+
+
+def _names(store: ObjectStore) -> list[str]:
+    listed = (info.key for info in store.list(keys.AVATAR_NAMES))
+    return [key.removeprefix(keys.AVATAR_NAMES).removesuffix(".json") for key in listed if key.endswith(".json")]
+
+
+def _known(store: ObjectStore) -> str:
+    names = _names(store)
+    if not names:
+        return "it holds none yet, `lipsync avatar import` or `lipsync avatar synth` adds one"
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return f"it holds {', '.join(names[:_NAMES_SHOWN])}{more}"

@@ -1,0 +1,117 @@
+"""Every name in the store and in Redis, spelled once. Identifiers are checked before they become part of a key."""
+
+import re
+from typing import Final
+
+from infra.errors import Rejected
+
+_ULID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+def job_id(text: str) -> str:
+    """Return `text` when it is a job id (a ULID), refuse it otherwise."""
+    if not _ULID.fullmatch(text):
+        raise Rejected(f"{text[:40]!r} is not a job id: 26 characters as `lipsync jobs` prints them are expected.")
+    return text
+
+
+def is_digest(text: str) -> bool:
+    """Whether `text` is a whole SHA-256 in lower-case hexadecimal digits."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def avatar_name(text: str) -> str:
+    """Return `text` when it may name an avatar, refuse it otherwise."""
+    if not _NAME.fullmatch(text) or is_digest(text):
+        raise Rejected(
+            f"{text[:80]!r} cannot name an avatar: use up to 63 lower-case letters, digits, dots, dashes and "
+            "underscores, beginning with a letter or digit."
+        )
+    return text
+
+
+# --- the store ---------------------------------------------------------------------------------------------------
+
+
+def avatar_pack(digest: str) -> str:
+    """Prefix of a pack's files."""
+    if not is_digest(digest):
+        raise Rejected(f"{digest[:80]!r} is not an avatar's digest.")
+    return f"avatars/{digest}/"
+
+
+AVATAR_NAMES: Final = "avatars/names/"
+
+
+def avatar_pointer(name: str) -> str:
+    """The object that says which digest a name means."""
+    return f"{AVATAR_NAMES}{avatar_name(name)}.json"
+
+
+def canary(digest: str) -> str:
+    """A pack's stored canary answer: beside the pack, since its last bits depend on the machine that made it."""
+    return f"avatars/canaries/{avatar_pack(digest).split('/')[1]}.png"
+
+
+def job_prefix(job: str) -> str:
+    """Prefix of everything that belongs to a job."""
+    return f"jobs/{job_id(job)}/"
+
+
+def manifest(job: str) -> str:
+    return f"{job_prefix(job)}manifest.json"
+
+
+def job_audio(job: str) -> str:
+    return f"{job_prefix(job)}audio.f32"
+
+
+def source(job: str, extension: str) -> str:
+    return f"{job_prefix(job)}source{extension}"
+
+
+def encoded_audio(job: str) -> str:
+    return f"{job_prefix(job)}audio.m4a"
+
+
+def segments(job: str) -> str:
+    return f"{job_prefix(job)}segments/"
+
+
+def segment(job: str, chunk: int, attempt: int) -> str:
+    return f"{segments(job)}{chunk:06d}-{attempt}.mp4"
+
+
+def video(job: str) -> str:
+    return f"{job_prefix(job)}video.mp4"
+
+
+def result(job: str) -> str:
+    return f"{job_prefix(job)}result.json"
+
+
+def tombstone(job: str) -> str:
+    return f"{job_prefix(job)}cancelled"
+
+# --- Redis (below the settings' prefix, which the queue shares) --------------------------------------------------------
+
+QUEUE: Final = "render"
+LEDGER: Final = "ledger:"
+
+
+def ledger_job(job: str) -> str:
+    """Prefix of one job's keys in the ledger; the job's own hash has this very name."""
+    return f"{LEDGER}job:{job_id(job)}"
+
+
+def ledger_idempotency(owner: str, key: str) -> str:
+    return f"{LEDGER}once:{owner}:{key}"
+
+
+WORKERS: Final = f"{LEDGER}workers"
+"""Sorted set of live workers by the time they were last seen."""
+TURNS: Final = f"{LEDGER}turn:"
+JOBS: Final = f"{LEDGER}jobs"
+ACTIVE: Final = f"{LEDGER}active"

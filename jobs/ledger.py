@@ -1,0 +1,147 @@
+"""The ledger: the truth about every job. The queue is only a doorbell.
+
+One contract, two books: `ledger_redis` keeps it in Redis, each operation one atomic script; `ledger_memory` keeps the
+same rules in a dictionary. All operations are safe to repeat: messages may arrive twice, late and in any order.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from jobs.states import JobState, PartState
+
+CLAIM_TTL_S = 30.0
+"""A claim that is not renewed for so long is void."""
+FAILURE_WEIGHT = 10
+"""What one failure counts towards `max_attempts * FAILURE_WEIGHT`, at which a part is quarantined."""
+TRANSIENT_WEIGHT = 1
+"""A store or network that does not answer is forgiven ten times as often as a failure."""
+HANDED_BACK_WEIGHT = 0
+"""A worker that is told to stop hands its part back, and that counts for nothing."""
+
+
+@dataclass(frozen=True)
+class JobTicket:
+    """What the ledger must know of a job to run it; all else is in the manifest."""
+
+    job: str
+    chunks_total: int
+    frames_total: int
+    max_attempts: int
+    avatar: str
+    owner: str
+    idempotency_key: str | None = None
+
+
+class Claim(NamedTuple):
+    """The answer to somebody who wants a part.
+
+    `verdict` is `claimed`, or the reason why not: `done`, `taken`, `quarantined`, `early` (assembly before its time),
+    `unknown` (no such job or part), or the job's state when that forbids work (`paused`, `failed`, `cancelled`, `done`).
+    """
+
+    verdict: str
+    attempt: int = 0
+
+    @property
+    def granted(self) -> bool:
+        """Whether the part is the caller's now."""
+        return self.verdict == "claimed"
+
+
+class Record(NamedTuple):
+    """What counts of a finished part: the attempt, the digest and size of its object, and its frames."""
+
+    attempt: int
+    sha256: str
+    size: int
+    frames: int = 0
+
+
+@dataclass(frozen=True)
+class JobView:
+    """One job as the ledger sees it at one moment; times are seconds since the epoch by Redis' clock."""
+
+    job: str
+    state: JobState
+    chunks_total: int
+    chunks_done: int
+    chunks_failed: int
+    frames_total: int
+    frames_done: int
+    """Frames of finished chunks, and those that claimed ones report to have rendered."""
+    avatar: str
+    owner: str
+    created_s: float
+    started_s: float | None
+    updated_s: float
+    now_s: float
+    output: str | None
+    error: str | None
+
+
+class Ledger(Protocol):
+    """The contract. Every method may raise `Unreachable`."""
+
+    def open(self, ticket: JobTicket, done: dict[str, Record] | None = None) -> str:
+        """Open a job and return its id; with a known idempotency key, the id of the job that was opened with it.
+
+        `done` are parts known to be finished, when a job is opened again from what the store holds.
+        """
+
+    def find(self, owner: str, idempotency_key: str) -> str | None:
+        """The job that was opened with this idempotency key."""
+
+    def offer(self, job: str, window: int, stale_s: float) -> list[str]:
+        """Choose the parts to ring for now, so that at most `window` are offered or claimed.
+
+        Claims past their deadline are voided and counted, offers older than `stale_s` are rung again.
+        """
+
+    def claim(self, job: str, part: str, worker: str) -> Claim:
+        """Ask for a part."""
+
+    def renew(self, job: str, part: str, attempt: int, frames: int) -> str:
+        """Prolong a claim and report its frames so far: `held`, `lost` or `cancelled`."""
+
+    def finish(self, job: str, part: str, record: Record, output: str | None = None) -> str:
+        """Record a finished part once: `recorded`, `duplicate`, `cancelled` or `unknown`.
+
+        The first finish wins, whoever holds the claim: the frames are the same by contract.
+        """
+
+    def fail(self, job: str, part: str, attempt: int, error: str, weight: int, delay_s: float) -> str:
+        """Give a part back: `again`, `quarantined` (the job has failed now) or `lost` (it was not the caller's)."""
+
+    def move(self, job: str, target: JobState, error: str | None = None) -> JobState | None:
+        """Move a job if that is legal; return the state it is in afterwards, None when there is no such job."""
+
+    def retry(self, job: str, parts: Iterable[str] | None = None) -> JobState | None:
+        """Take quarantined parts (all, or those named) out of quarantine and let a failed job go on."""
+
+    def view(self, job: str) -> JobView | None:
+        """One job, None when the ledger does not know it."""
+
+    def part_state(self, job: str, part: str) -> PartState:
+        """Where one part stands."""
+
+    def records(self, job: str) -> dict[str, Record]:
+        """All finished parts."""
+
+    def quarantine(self, job: str) -> dict[str, str]:
+        """Quarantined parts and their last error."""
+
+    def active(self) -> list[str]:
+        """Jobs that may still move by themselves, oldest first."""
+
+    def latest(self, count: int) -> list[JobView]:
+        """The newest jobs, newest first."""
+
+    def worker_seen(self, worker: str) -> None:
+        """A worker is alive."""
+
+    def workers_alive(self) -> int:
+        """Workers seen within the last half minute."""
+
+    def my_turn(self, what: str, period_s: float) -> bool:
+        """Whether nobody has done `what` within the period; the one who is told True does it."""

@@ -1,0 +1,275 @@
+"""The ledger in memory: the same rules as `lua/`, for tests and simulations. It obeys the whole contract."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from jobs.ledger import CLAIM_TTL_S, FAILURE_WEIGHT, Claim, JobTicket, JobView, Record
+from jobs.states import ASSEMBLE_PART, AUDIO_PART, ENDED, OFFERING, JobState, PartState, may_move
+
+WORKER_TTL_S = 30.0
+
+
+@dataclass
+class _Book:
+    """One job. Times are seconds by the ledger's clock."""
+
+    ticket: JobTicket
+    created_s: float
+    state: JobState = JobState.QUEUED
+    next_chunk: int = 0
+    started_s: float | None = None
+    updated_s: float = 0.0
+    output: str | None = None
+    error: str | None = None
+    offered: dict[str, float] = field(default_factory=dict)
+    claims: dict[str, float] = field(default_factory=dict)
+    again: dict[str, float] = field(default_factory=dict)
+    holders: dict[str, tuple[int, str]] = field(default_factory=dict)
+    attempts: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
+    quarantine: dict[str, str] = field(default_factory=dict)
+    records: dict[str, Record] = field(default_factory=dict)
+    progress: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def all_done(self) -> bool:
+        return len(self.records) >= self.ticket.chunks_total + 1
+
+    def release(self, part: str) -> None:
+        for book in (self.claims, self.holders, self.progress):
+            book.pop(part, None)
+
+    def count_failure(self, part: str, weight: int, reason: str) -> bool:
+        """Whether the part may be tried again."""
+        self.failures[part] = self.failures.get(part, 0) + weight
+        if weight == 0 or self.failures[part] < self.ticket.max_attempts * FAILURE_WEIGHT:
+            return True
+        self.quarantine[part] = reason
+        self.offered.pop(part, None)
+        self.again.pop(part, None)
+        if self.state in OFFERING:
+            self.error, self.state = reason, JobState.FAILED
+        return False
+
+    def vanished(self, part: str) -> bool:
+        attempt, worker = self.holders[part]
+        self.release(part)
+        return self.count_failure(part, FAILURE_WEIGHT, f"its worker vanished (attempt {attempt} on {worker})")
+
+
+class MemoryLedger:
+    """See `jobs.ledger.Ledger`."""
+
+    def __init__(self, claim_ttl_s: float = CLAIM_TTL_S, clock: Callable[[], float] = time.time) -> None:
+        self._claim_ttl_s = claim_ttl_s
+        self._clock = clock
+        self._jobs: dict[str, _Book] = {}
+        self._once: dict[tuple[str, str], str] = {}
+        self._workers: dict[str, float] = {}
+        self._turns: dict[str, float] = {}
+
+    def open(self, ticket: JobTicket, done: dict[str, Record] | None = None) -> str:
+        if ticket.idempotency_key is not None:
+            known = self._once.setdefault((ticket.owner, ticket.idempotency_key), ticket.job)
+            if known != ticket.job:
+                return known
+        if ticket.job not in self._jobs:
+            book = _Book(ticket, self._clock(), updated_s=self._clock())
+            book.records.update(done or {})
+            if AUDIO_PART not in book.records:
+                book.again[AUDIO_PART] = 0.0
+            self._jobs[ticket.job] = book
+        return ticket.job
+
+    def find(self, owner: str, idempotency_key: str) -> str | None:
+        return self._once.get((owner, idempotency_key))
+
+    def offer(self, job: str, window: int, stale_s: float) -> list[str]:
+        book, now = self._jobs.get(job), self._clock()
+        if book is None or book.state not in OFFERING:
+            return []
+        for part in [part for part, deadline in book.claims.items() if deadline <= now]:
+            if book.vanished(part):
+                book.again[part] = now
+        if book.state is JobState.FAILED:
+            return []
+        if book.state is not JobState.ASSEMBLING and book.all_done:
+            book.state = JobState.ASSEMBLING
+            book.again[ASSEMBLE_PART] = now
+        ring = [part for part, since in book.offered.items() if since <= now - stale_s]
+        room = max(window - len(book.offered) - len(book.claims), 0)
+        for part in sorted((part for part, since in book.again.items() if since <= now), key=book.again.__getitem__)[:room]:
+            del book.again[part]
+            ring.append(part)
+            room -= 1
+        while room > 0 and book.next_chunk < book.ticket.chunks_total:
+            part = str(book.next_chunk)
+            if part not in book.records and part not in book.claims:
+                ring.append(part)
+                room -= 1
+            book.next_chunk += 1
+        book.offered.update(dict.fromkeys(ring, now))
+        return ring
+
+    def claim(self, job: str, part: str, worker: str) -> Claim:
+        book, now = self._jobs.get(job), self._clock()
+        if book is None:
+            return Claim("unknown")
+        refusal = self._refusal(book, part)
+        if refusal:
+            return Claim(refusal)
+        if part in book.claims:
+            if book.claims[part] > now:
+                return Claim("taken")
+            if not book.vanished(part):
+                return Claim("quarantined")
+        attempt = book.attempts[part] = book.attempts.get(part, 0) + 1
+        book.claims[part] = now + self._claim_ttl_s
+        book.holders[part] = (attempt, worker)
+        book.offered.pop(part, None)
+        book.again.pop(part, None)
+        book.started_s = now if book.started_s is None else book.started_s
+        book.updated_s = now
+        if book.state is JobState.QUEUED:
+            book.state = JobState.RUNNING
+        return Claim("claimed", attempt)
+
+    @staticmethod
+    def _refusal(book: _Book, part: str) -> str | None:
+        exists = part in (AUDIO_PART, ASSEMBLE_PART) or int(part) < book.ticket.chunks_total
+        reasons = (
+            (book.state in (JobState.CANCELLED, JobState.DONE), str(book.state)),
+            (part in book.records, "done"),
+            (part in book.quarantine, "quarantined"),
+            (book.state in (JobState.PAUSED, JobState.FAILED), str(book.state)),
+            (part == ASSEMBLE_PART and book.state is not JobState.ASSEMBLING, "early"),
+            (not exists, "unknown"),
+        )
+        return next((reason for holds, reason in reasons if holds), None)
+
+    def renew(self, job: str, part: str, attempt: int, frames: int) -> str:
+        book = self._jobs.get(job)
+        if book is not None and book.state is JobState.CANCELLED:
+            return "cancelled"
+        if book is None or book.holders.get(part, (0, ""))[0] != attempt:
+            return "lost"
+        book.claims[part] = self._clock() + self._claim_ttl_s
+        book.progress[part] = frames
+        return "held"
+
+    def finish(self, job: str, part: str, record: Record, output: str | None = None) -> str:
+        book = self._jobs.get(job)
+        if book is None:
+            return "unknown"
+        if book.state is JobState.CANCELLED:
+            return "cancelled"
+        if part in book.records:
+            return "duplicate"
+        book.records[part] = record
+        book.release(part)
+        for each in (book.offered, book.again, book.attempts, book.failures, book.quarantine):
+            each.pop(part, None)
+        book.updated_s = self._clock()
+        if part == ASSEMBLE_PART:
+            book.output, book.error, book.state = output, None, JobState.DONE
+        elif book.state is JobState.RUNNING and book.all_done:
+            book.state = JobState.ASSEMBLING
+            book.again[ASSEMBLE_PART] = self._clock()
+        return "recorded"
+
+    def fail(self, job: str, part: str, attempt: int, error: str, weight: int, delay_s: float) -> str:
+        book = self._jobs.get(job)
+        if book is None or book.holders.get(part, (0, ""))[0] != attempt:
+            return "lost"
+        book.release(part)
+        book.updated_s = self._clock()
+        if not book.count_failure(part, weight, error):
+            return "quarantined"
+        book.again[part] = self._clock() + delay_s
+        return "again"
+
+    def move(self, job: str, target: JobState, error: str | None = None) -> JobState | None:
+        book = self._jobs.get(job)
+        if book is None:
+            return None
+        if may_move(book.state, target):
+            book.state, book.updated_s = target, self._clock()
+            book.error = error or book.error
+        return book.state
+
+    def retry(self, job: str, parts: Iterable[str] | None = None) -> JobState | None:
+        book = self._jobs.get(job)
+        if book is None:
+            return None
+        if book.state is not JobState.FAILED:
+            return book.state
+        for part in list(parts or book.quarantine):
+            if book.quarantine.pop(part, None) is not None:
+                book.failures.pop(part, None)
+                book.again[part] = self._clock()
+        if not book.quarantine:
+            book.error, book.state = None, JobState.QUEUED
+            if book.all_done:
+                book.state = JobState.ASSEMBLING
+                book.again[ASSEMBLE_PART] = self._clock()
+        return book.state
+
+    def view(self, job: str) -> JobView | None:
+        book = self._jobs.get(job)
+        if book is None:
+            return None
+        return JobView(
+            job=job,
+            state=book.state,
+            chunks_total=book.ticket.chunks_total,
+            chunks_done=sum(part.isdigit() for part in book.records),
+            chunks_failed=len(book.quarantine),
+            frames_total=book.ticket.frames_total,
+            frames_done=sum(record.frames for record in book.records.values()) + sum(book.progress.values()),
+            avatar=book.ticket.avatar,
+            owner=book.ticket.owner,
+            created_s=book.created_s,
+            started_s=book.started_s,
+            updated_s=book.updated_s,
+            now_s=self._clock(),
+            output=book.output,
+            error=book.error,
+        )
+
+    def part_state(self, job: str, part: str) -> PartState:
+        book = self._jobs[job]
+        found = (
+            (part in book.records, PartState.DONE),
+            (part in book.quarantine, PartState.QUARANTINED),
+            (part in book.claims, PartState.CLAIMED),
+            (part in book.offered, PartState.OFFERED),
+        )
+        return next((state for holds, state in found if holds), PartState.PENDING)
+
+    def records(self, job: str) -> dict[str, Record]:
+        book = self._jobs.get(job)
+        return dict(book.records) if book else {}
+
+    def quarantine(self, job: str) -> dict[str, str]:
+        book = self._jobs.get(job)
+        return dict(book.quarantine) if book else {}
+
+    def active(self) -> list[str]:
+        return [job for job, book in self._jobs.items() if book.state not in ENDED]
+
+    def latest(self, count: int) -> list[JobView]:
+        views = (self.view(job) for job in reversed(self._jobs))
+        return [view for view in views if view is not None][:count]
+
+    def worker_seen(self, worker: str) -> None:
+        self._workers[worker] = self._clock()
+
+    def workers_alive(self) -> int:
+        return sum(seen > self._clock() - WORKER_TTL_S for seen in self._workers.values())
+
+    def my_turn(self, what: str, period_s: float) -> bool:
+        if self._turns.get(what, 0.0) > self._clock():
+            return False
+        self._turns[what] = self._clock() + period_s
+        return True

@@ -1,0 +1,208 @@
+"""The ledger in Redis: one hash per job and a few small sets, every operation one atomic script (see `lua/`)."""
+
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Any
+
+from infra.redis_connection import connect, redis_errors
+from infra.settings import Settings
+from jobs import keys
+from jobs.ledger import CLAIM_TTL_S, FAILURE_WEIGHT, Claim, JobTicket, JobView, Record
+from jobs.states import ASSEMBLE_PART, JobState, PartState, states_before
+
+KEEP_ENDED_S = 7 * 24 * 3600
+"""How long an ended job stays visible; the store remembers it for good."""
+WORKER_TTL_S = 30.0
+
+
+class RedisLedger:
+    """See `jobs.ledger.Ledger`."""
+
+    def __init__(self, settings: Settings, claim_ttl_s: float = CLAIM_TTL_S) -> None:
+        self._settings = settings
+        self._redis: Any = connect(settings)
+        self._claim_ttl_ms = round(claim_ttl_s * 1000)
+        self._prefix = settings.redis_prefix
+        folder = files("jobs") / "lua"
+        head = (folder / "head.lua").read_text()
+        self._scripts = {
+            name: self._redis.register_script(head + (folder / f"{name}.lua").read_text())
+            for name in ("open", "offer", "claim", "renew", "finish", "fail", "move", "retry")
+        }
+
+    def _key(self, name: str) -> str:
+        return self._prefix + name
+
+    def _run(self, script: str, job: str, *args: object) -> Any:
+        with redis_errors(self._settings):
+            scope = [self._key(keys.ledger_job(job)), self._key(keys.LEDGER)]
+            return self._scripts[script](keys=scope, args=list(args))
+
+    def open(self, ticket: JobTicket, done: dict[str, Record] | None = None) -> str:
+        once = ticket.idempotency_key
+        fields: list[object] = [
+            *("state", JobState.QUEUED, "chunks_total", ticket.chunks_total, "frames_total", ticket.frames_total),
+            *("limit", ticket.max_attempts * FAILURE_WEIGHT, "avatar", ticket.avatar, "owner", ticket.owner),
+        ]
+        finished = [text for part, record in (done or {}).items() for text in (part, _write(record))]
+        opened = self._run(
+            "open",
+            ticket.job,
+            ticket.job,
+            KEEP_ENDED_S * 1000,
+            self._key(keys.ledger_idempotency(ticket.owner, once)) if once else "",
+            *fields,
+            "done",
+            *finished,
+        )
+        return str(opened)
+
+    def find(self, owner: str, idempotency_key: str) -> str | None:
+        with redis_errors(self._settings):
+            found = self._redis.get(self._key(keys.ledger_idempotency(owner, idempotency_key)))
+        return None if found is None else str(found)
+
+    def offer(self, job: str, window: int, stale_s: float) -> list[str]:
+        return [str(part) for part in self._run("offer", job, window, round(stale_s * 1000), FAILURE_WEIGHT)]
+
+    def claim(self, job: str, part: str, worker: str) -> Claim:
+        verdict, attempt = self._run("claim", job, part, worker, self._claim_ttl_ms, FAILURE_WEIGHT)
+        return Claim(str(verdict), int(attempt))
+
+    def renew(self, job: str, part: str, attempt: int, frames: int) -> str:
+        return str(self._run("renew", job, part, attempt, self._claim_ttl_ms, frames))
+
+    def finish(self, job: str, part: str, record: Record, output: str | None = None) -> str:
+        return str(self._run("finish", job, part, _write(record), output or ""))
+
+    def fail(self, job: str, part: str, attempt: int, error: str, weight: int, delay_s: float) -> str:
+        return str(self._run("fail", job, part, attempt, error, weight, round(delay_s * 1000)))
+
+    def move(self, job: str, target: JobState, error: str | None = None) -> JobState | None:
+        state = self._run("move", job, target, error or "", *sorted(states_before(target)))
+        return None if state is None else JobState(state)
+
+    def retry(self, job: str, parts: Iterable[str] | None = None) -> JobState | None:
+        state = self._run("retry", job, *(parts or ()))
+        return None if state is None else JobState(state)
+
+    def view(self, job: str) -> JobView | None:
+        return self._views([job])[0]
+
+    def _views(self, jobs: list[str]) -> list[JobView | None]:
+        with redis_errors(self._settings), self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            for job in jobs:
+                key = self._key(keys.ledger_job(job))
+                pipe.hgetall(key)
+                pipe.hlen(f"{key}:records")
+                pipe.hmget(f"{key}:records", "audio", ASSEMBLE_PART)
+                pipe.hlen(f"{key}:quarantine")
+                pipe.hvals(f"{key}:progress")
+            (seconds, microseconds), *answers = pipe.execute()
+        now_s = seconds + microseconds / 1e6
+        return [_view(now_s, *answers[start : start + 5]) for start in range(0, len(answers), 5)]
+
+    def part_state(self, job: str, part: str) -> PartState:
+        key = self._key(keys.ledger_job(job))
+        with redis_errors(self._settings), self._redis.pipeline() as pipe:
+            pipe.hexists(f"{key}:records", part)
+            pipe.hexists(f"{key}:quarantine", part)
+            pipe.zscore(f"{key}:claims", part)
+            pipe.zscore(f"{key}:offered", part)
+            done, quarantined, claimed, offered = pipe.execute()
+        found = (
+            (done, PartState.DONE),
+            (quarantined, PartState.QUARANTINED),
+            (claimed is not None, PartState.CLAIMED),
+            (offered is not None, PartState.OFFERED),
+        )
+        return next((state for holds, state in found if holds), PartState.PENDING)
+
+    def records(self, job: str) -> dict[str, Record]:
+        with redis_errors(self._settings):
+            found = self._redis.hgetall(f"{self._key(keys.ledger_job(job))}:records")
+        return {part: _read(text) for part, text in found.items()}
+
+    def quarantine(self, job: str) -> dict[str, str]:
+        with redis_errors(self._settings):
+            return dict(self._redis.hgetall(f"{self._key(keys.ledger_job(job))}:quarantine"))
+
+    def active(self) -> list[str]:
+        with redis_errors(self._settings):
+            return list(self._redis.zrange(self._key(keys.ACTIVE), 0, -1))
+
+    def latest(self, count: int) -> list[JobView]:
+        with redis_errors(self._settings):
+            names = list(self._redis.zrevrange(self._key(keys.JOBS), 0, count - 1))
+            views = self._views(names) if names else []
+            forgotten = [name for name, view in zip(names, views, strict=True) if view is None]
+            if forgotten:
+                self._redis.zrem(self._key(keys.JOBS), *forgotten)
+        return [view for view in views if view is not None]
+
+    def worker_seen(self, worker: str) -> None:
+        with redis_errors(self._settings):
+            self._redis.zadd(self._key(keys.WORKERS), {worker: self._now_s()})
+
+    def workers_alive(self) -> int:
+        with redis_errors(self._settings):
+            oldest = self._now_s() - WORKER_TTL_S
+            self._redis.zremrangebyscore(self._key(keys.WORKERS), "-inf", oldest)
+            return int(self._redis.zcard(self._key(keys.WORKERS)))
+
+    def my_turn(self, what: str, period_s: float) -> bool:
+        with redis_errors(self._settings):
+            return bool(self._redis.set(self._key(keys.TURNS + what), 1, nx=True, px=round(period_s * 1000)))
+
+    def queue_depth(self) -> int:
+        """Messages that wait in the queue, as Celery's Redis transport keeps them."""
+        with redis_errors(self._settings):
+            return int(self._redis.llen(self._key(keys.QUEUE)))
+
+    def ping(self) -> None:
+        """Find out whether Redis can be reached."""
+        with redis_errors(self._settings):
+            self._redis.ping()
+
+    def _now_s(self) -> float:
+        seconds, microseconds = self._redis.time()
+        return float(seconds + microseconds / 1e6)
+
+
+def _write(record: Record) -> str:
+    return f"{record.attempt} {record.sha256} {record.size} {record.frames}"
+
+
+def _read(text: str) -> Record:
+    attempt, sha256, size, frames = text.split(" ")
+    return Record(int(attempt), sha256, int(size), int(frames))
+
+
+def _view(
+    now_s: float,
+    job: dict[str, str],
+    records: int,
+    others: list[str | None],
+    quarantined: int,
+    progress: list[str],
+) -> JobView | None:
+    if not job:
+        return None
+    return JobView(
+        job=job["id"],
+        state=JobState(job["state"]),
+        chunks_total=int(job["chunks_total"]),
+        chunks_done=records - sum(other is not None for other in others),
+        chunks_failed=quarantined,
+        frames_total=int(job["frames_total"]),
+        frames_done=int(job["frames_done"]) + sum(map(int, progress)),
+        avatar=job["avatar"],
+        owner=job["owner"],
+        created_s=int(job["created"]) / 1000,
+        started_s=int(job["started"]) / 1000 if "started" in job else None,
+        updated_s=int(job.get("updated", job["created"])) / 1000,
+        now_s=now_s,
+        output=job.get("output"),
+        error=job.get("error"),
+    )

@@ -1,0 +1,24 @@
+-- ARGV: part, record ('attempt sha256 size frames'), output ('' for none).
+-- Returns 'recorded', 'duplicate', 'cancelled' or 'unknown'.
+local part = ARGV[1]
+local state = get('state')
+if not state then return 'unknown' end
+if state == 'cancelled' then return 'cancelled' end
+if redis.call('HSETNX', RECORDS, part, ARGV[2]) == 0 then return 'duplicate' end
+release(part)
+redis.call('ZREM', OFFERED, part)
+redis.call('ZREM', AGAIN, part)
+redis.call('HDEL', ATTEMPTS, part)
+redis.call('HDEL', FAILURES, part)
+redis.call('HDEL', QUARANTINE, part)
+redis.call('HINCRBY', JOB, 'frames_done', tonumber(string.match(ARGV[2], '%d+$')))
+touch()
+if part == 'assemble' then
+  redis.call('HSET', JOB, 'output', ARGV[3])
+  redis.call('HDEL', JOB, 'error')
+  set_state('done')
+elseif state == 'running' and all_done() then
+  set_state('assembling')
+  redis.call('ZADD', AGAIN, now, 'assemble')
+end
+return 'recorded'

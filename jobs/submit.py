@@ -1,0 +1,124 @@
+"""Submission: probe, refuse what cannot work, decode once, store, plan, write the manifest, open the ledger."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from ulid import ULID
+
+from infra.errors import LipsyncError, Rejected
+from infra.media_decode import open_audio
+from infra.object_store import ObjectStore
+from jobs import keys
+from jobs.avatar_spec import AvatarSpec
+from jobs.job_audio import store_job_audio
+from jobs.ledger import JobTicket, Ledger
+from jobs.manifest import Encoding, Manifest, Preset, write_manifest
+from jobs.plan import DEFAULT_CHUNK_FRAMES
+from jobs.timing import LengthMode, frame_count
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """What somebody wants rendered."""
+
+    audio: Path
+    length: LengthMode = "exact"
+    chunk_frames: int = DEFAULT_CHUNK_FRAMES
+    crf: int = 20
+    preset: Preset = "veryfast"
+    owner: str = "nobody"
+    idempotency_key: str | None = None
+    allow_truncated: bool = False
+    max_attempts: int = 3
+
+
+def new_job_id() -> str:
+    """A fresh ULID: sortable by time, unguessable enough to name objects."""
+    return str(ULID())
+
+
+def prepare_job(request: JobRequest, digest: str, avatar: AvatarSpec, store: ObjectStore) -> Manifest:
+    """Put everything that a job needs into the store, the manifest last.
+
+    Raises:
+        Rejected: the input or the call is wrong; nothing of the job stays in the store.
+    """
+    job = new_job_id()
+    try:
+        with open_audio(request.audio, allow_truncated=request.allow_truncated) as source:
+            samples = store_job_audio(source, job, store)
+            extension = source.extension
+        manifest = make_manifest(request, job, digest, avatar, samples, extension)
+        store.put_file(keys.source(job, extension), request.audio)
+        write_manifest(manifest, store)
+    except BaseException:
+        _forget(job, store)
+        raise
+    return manifest
+
+
+def make_manifest(
+    request: JobRequest, job: str, digest: str, avatar: AvatarSpec, samples: int, extension: str
+) -> Manifest:
+    """Plan a job whose audio has been decoded to `samples` samples.
+
+    Raises:
+        Rejected: the request asks for what cannot be.
+    """
+    size = avatar.frame_size
+    try:
+        return Manifest(
+            job=job,
+            owner=request.owner,
+            idempotency_key=request.idempotency_key,
+            avatar=digest,
+            length=request.length,
+            samples=samples,
+            frames_total=frame_count(samples, request.length),
+            chunk_frames=request.chunk_frames,
+            width=size.width,
+            height=size.height,
+            encoding=Encoding(crf=request.crf, preset=request.preset),
+            max_attempts=request.max_attempts,
+            source_extension=extension,
+            allow_truncated=request.allow_truncated,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Rejected(f"The job cannot be made: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+
+
+def open_job(manifest: Manifest, ledger: Ledger, store: ObjectStore) -> str:
+    """Enter a prepared job in the ledger and return its id.
+
+    With an idempotency key that was used before, that is the earlier job's id, and the new one is forgotten.
+    """
+    try:
+        opened = ledger.open(ticket_of(manifest))
+    except LipsyncError:
+        _forget(manifest.job, store)
+        raise
+    if opened != manifest.job:
+        _forget(manifest.job, store)
+    return opened
+
+
+def ticket_of(manifest: Manifest) -> JobTicket:
+    """What the ledger must know of a job."""
+    return JobTicket(
+        job=manifest.job,
+        chunks_total=manifest.chunks_total,
+        frames_total=manifest.frames_total,
+        max_attempts=manifest.max_attempts,
+        avatar=manifest.avatar,
+        owner=manifest.owner,
+        idempotency_key=manifest.idempotency_key,
+    )
+
+
+def _forget(job: str, store: ObjectStore) -> None:
+    """Leave nothing behind of a job that did not come to be; the first error is the one to report."""
+    with suppress(LipsyncError):
+        store.delete_prefix(keys.job_prefix(job))

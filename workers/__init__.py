@@ -1,0 +1,1 @@
+"""How a frame is made, and what runs on a rendering host."""

@@ -1,0 +1,134 @@
+"""A worker: one prefork process for one device, its model loaded and proved before the first task.
+
+The parent talks to the queue and beats the fleet's pulse, the child renders. CUDA must start after the fork, so all
+loading is done in the child. An exception there would be swallowed by the pool and the worker would take tasks with no
+model; so a child that fails says why through a pipe, stops its parent, and exits.
+"""
+
+import os
+import signal
+import socket
+from typing import Any
+
+import structlog
+from celery import Celery, bootsteps, signals
+
+from infra.celery_app import LONG_TIME_LIMIT_S
+from infra.errors import EXIT_FAILED, LipsyncError
+from infra.logs import configure_logs
+from infra.settings import Settings
+from jobs.avatars import resolve
+from jobs.fleet import Fleet
+from jobs.messages import ASSEMBLE, ENCODE_AUDIO, RENDER_CHUNK
+from workers.canary import prove_with_demo
+from workers.tasks import PartRunner
+from workers.warm import WarmAvatars
+
+log = structlog.get_logger(__name__)
+
+PULSE_S = 5.0
+TURN_S = 2.0
+"""However many workers beat, the whole ledger is looked over once in this time."""
+
+_TASKS: dict[str, dict[str, Any]] = {
+    RENDER_CHUNK: {},
+    ENCODE_AUDIO: {"time_limit": LONG_TIME_LIMIT_S},
+    ASSEMBLE: {"time_limit": LONG_TIME_LIMIT_S},
+}
+
+
+def run_worker(settings: Settings, name: str | None = None) -> int:
+    """Run a worker until it is told to stop: SIGTERM finishes the part, SIGQUIT hands it back at once.
+
+    Returns:
+        The process' exit code: not 0 when the model could not be loaded or proved.
+    """
+    configure_logs()
+    signals.setup_logging.connect(lambda **_: configure_logs(), weak=False)  # keeps Celery from setting up its own
+    node = f"{name or f'gpu{settings.device}-{os.getpid()}'}@{socket.gethostname()}"
+    fleet = Fleet(settings)
+    fleet.check()
+    failures, failed = os.pipe()
+    os.set_blocking(failures, False)
+    _add_tasks(fleet, node, failed)
+    _add_pulse(fleet, node)
+    fleet.app.worker_main(
+        ["worker", "--pool=prefork", "--concurrency=1", "--without-gossip", "--without-mingle", "-n", node]
+    )
+    try:
+        reason = os.read(failures, 65536).decode()
+    except BlockingIOError:
+        return 0
+    log.error("worker_refused_to_start", reason=reason)
+    return EXIT_FAILED
+
+
+def _add_tasks(fleet: Fleet, node: str, failed: int) -> None:
+    runner: PartRunner | None = None
+
+    def start(**_: object) -> None:
+        nonlocal runner
+        try:
+            runner = _start_runner(fleet, node)
+        except BaseException as error:
+            sentence = str(error) if isinstance(error, LipsyncError) else f"{type(error).__name__}: {error}"
+            os.write(failed, sentence.encode()[:60000])
+            os.kill(os.getppid(), signal.SIGTERM)
+            os._exit(EXIT_FAILED)
+
+    def register(task: str, options: dict[str, Any]) -> None:
+        def answer(*args: object, **payload: Any) -> str:
+            if runner is None:
+                raise RuntimeError("The worker has no model.")
+            return runner.answer(task, {"positional arguments": args} if args else payload)
+
+        fleet.app.task(answer, name=task, typing=False, **options)
+
+    signals.worker_process_init.connect(start, weak=False)
+    for task, options in _TASKS.items():
+        register(task, options)
+
+
+def _start_runner(fleet: Fleet, node: str) -> PartRunner:
+    """In the child: load and prove what this worker must be able to do."""
+    settings = fleet.settings
+    avatars = WarmAvatars(fleet.store, settings)
+    if settings.avatars:
+        for ref in settings.avatars[: settings.warm_avatars]:
+            avatars.get(resolve(ref, fleet.store))
+    else:
+        prove_with_demo(settings)
+    runner = PartRunner(settings, fleet.store, fleet.ledger, avatars, node, fleet.dispatch)
+    runner.obey_sigterm()
+    log.info("worker_ready", worker=node)
+    return runner
+
+
+def _add_pulse(fleet: Fleet, node: str) -> None:
+    """Let the parent report this worker alive and look after the ledger, whatever the child is doing."""
+
+    def beat() -> None:
+        try:
+            fleet.ledger.worker_seen(node)
+            if fleet.ledger.my_turn("dispatch", TURN_S):
+                fleet.dispatch()
+        except LipsyncError as error:
+            log.warning("pulse_missed", error=str(error))
+
+    class Pulse(bootsteps.StartStopStep):  # type: ignore[misc]
+        """Beats in the event loop of the consumer, so that it needs no thread that a fork would break."""
+
+        entry: Any = None
+
+        def start(self, consumer: Any) -> None:
+            beat()
+            self.entry = consumer.timer.call_repeatedly(PULSE_S, beat)
+
+        def stop(self, consumer: Any) -> None:
+            if self.entry is not None:
+                self.entry.cancel()
+
+    app: Celery = fleet.app
+    app.steps["consumer"].add(Pulse)
+
+

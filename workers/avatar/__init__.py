@@ -1,0 +1,1 @@
+"""Avatar packs: reading, importing, checking, drawing synthetic ones, keeping them warm."""

@@ -1,0 +1,109 @@
+"""The commands of the workers' room: rendering here, running workers, and a fleet on this machine."""
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.errors import EXIT_FAILED
+from jobs.cli import AllowTruncated, Avatar, ChunkFrames, Crf, LengthOption, PresetOption
+from jobs.console import Json, print_result, say
+from workers.avatar.commands import avatar_app
+
+DEMO_WORKERS = 2
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `lipsync`."""
+    for command in (demo, render, up, worker):
+        app.command()(command)
+    app.add_typer(avatar_app, name="avatar")
+
+
+def render(
+    audio: Annotated[Path, typer.Argument(help="Speech: a sound file, or a video with an audio track.")],
+    avatar: Avatar = "demo",
+    out: Annotated[Path | None, typer.Option("--out", help="The video to write.")] = None,
+    frames: Annotated[Path | None, typer.Option("--frames", help="Folder for lossless PNGs of the frames.")] = None,
+    start: Annotated[int, typer.Option("--start", min=0, help="First output frame.")] = 0,
+    stop: Annotated[int | None, typer.Option("--stop", min=1, help="The output frame after the last.")] = None,
+    length: LengthOption = "exact",
+    chunk_frames: ChunkFrames = 250,
+    crf: Crf = 20,
+    preset: PresetOption = "veryfast",
+    allow_truncated: AllowTruncated = False,
+    as_json: Json = False,
+) -> None:
+    """Render a video in this process, without a fleet."""
+    from infra.settings import read_settings  # noqa: PLC0415
+    from jobs.progress import progress_report  # noqa: PLC0415
+    from jobs.submit import JobRequest  # noqa: PLC0415
+    from workers.local_render import Outputs, render_locally  # noqa: PLC0415
+
+    request = JobRequest(
+        audio=audio,
+        length=length,
+        chunk_frames=chunk_frames,
+        crf=crf,
+        preset=preset,  # type: ignore[arg-type]  # the manifest refuses what is none
+        allow_truncated=allow_truncated,
+    )
+    with progress_report(quiet=as_json) as report:
+        done = render_locally(request, avatar, Outputs(out, frames), read_settings(), report, (start, stop))
+    document = {
+        "output": None if out is None else str(out),
+        "frames_dir": None if frames is None else str(frames),
+        "start": done.frames.start,
+        "stop": done.frames.stop,
+        "frames_total": done.frames_total,
+        "seconds": round(done.seconds, 3),
+        "fps": round(done.fps, 2),
+        "provider": done.provider,
+    }
+    where = " and ".join(str(path) for path in (out, frames) if path is not None)
+    print_result(document, f"{where}: {done.frames.count} frames, {done.fps:.1f} frames/s", as_json=as_json)
+
+
+def worker(
+    name: Annotated[str | None, typer.Option("--name", help="The worker's name on this host.")] = None,
+) -> None:
+    """Run one worker for one device until it is told to stop: SIGTERM finishes its part, SIGQUIT hands it back."""
+    from infra.settings import read_settings  # noqa: PLC0415
+    from workers.app import run_worker  # noqa: PLC0415
+
+    raise typer.Exit(run_worker(read_settings(), name))
+
+
+def up(
+    workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="How many workers.")] = 1,
+) -> None:
+    """Run a fleet on this machine in the foreground: Redis, workers and Flower. Ctrl-C stops all of it."""
+    from infra.settings import read_settings  # noqa: PLC0415
+    from workers.local_fleet import local_fleet  # noqa: PLC0415
+
+    settings = read_settings()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop is a Ctrl-C, too
+    try:
+        with local_fleet(settings, workers) as fleet:
+            say(f"The fleet is up: {workers} workers, data in {fleet.home}")
+            say(f"Flower: {fleet.flower}" if fleet.flower else "Flower is not installed (extra `local`).")
+            say("Submit from another terminal: lipsync submit SPEECH.wav --avatar demo --watch. Ctrl-C stops the fleet.")
+            fallen = fleet.wait()
+            say(f"lipsync: {fallen} ended by itself; its log lies in {fleet.home / 'logs'}.")
+            raise typer.Exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        say("The fleet is stopped; unfinished jobs go on when it is started again.")
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Where to put the video.")] = Path("lipsync-demo.mp4"),
+    as_json: Json = False,
+) -> None:
+    """Turn the speech clip that ships into a video, through a real fleet on this machine."""
+    from infra.settings import read_settings  # noqa: PLC0415
+    from workers.demonstration import demonstrate  # noqa: PLC0415
+
+    document = demonstrate(read_settings(), DEMO_WORKERS, out, quiet=as_json)
+    text = f"The video is {document['output']}: {document['frames']} frames, {document['seconds']:.1f} s."
+    print_result(document, text, as_json=as_json)

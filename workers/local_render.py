@@ -1,0 +1,179 @@
+"""Rendering in one process, without any queue: the reference that the fleet must equal.
+
+It takes the fleet's own steps in the fleet's own order, with a temporary directory as the store.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from infra.errors import Failed, NotFound, Rejected
+from infra.media_audio import encode_m4a
+from infra.media_decode import open_audio
+from infra.media_mux import remux
+from infra.media_source import AudioSource
+from infra.media_trim import TrimmedSource
+from infra.object_store import ObjectStore, open_store
+from infra.settings import Settings
+from infra.store_directory import DirectoryStore
+from jobs.assemble import AUDIO_BIT_RATE
+from jobs.avatars import resolve
+from jobs.job_audio import store_job_audio
+from jobs.manifest import Manifest
+from jobs.progress import Report
+from jobs.scratch import scratch_folder
+from jobs.submit import JobRequest, make_manifest, new_job_id
+from jobs.timing import Span
+from workers.avatar.cache import fetch_pack
+from workers.avatar.demo import DEMO, demo_pack
+from workers.avatar.pack import Pack, open_pack
+from workers.avatar.template import open_template
+from workers.lip_model import load_lip_model
+from workers.render.crop import Picture
+from workers.segment import render_segment
+from workers.warm import WarmAvatar
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the result goes; at least one of the two."""
+
+    video: Path | None = None
+    frames: Path | None = None
+    """Folder for lossless PNGs of the frames before encoding, named by their global index."""
+
+
+@dataclass
+class Rendered:
+    """What a local render did, and how fast once the avatar was warm."""
+
+    frames: Span
+    frames_total: int
+    seconds: float
+    provider: str
+
+    @property
+    def fps(self) -> float:
+        """Frames per second, encoding included."""
+        return self.frames.count / max(self.seconds, 1e-9)
+
+
+def render_locally(
+    request: JobRequest, avatar: str, outputs: Outputs, settings: Settings, report: Report, part: tuple[int, int | None]
+) -> Rendered:
+    """Render a job, or the output frames `part` (start, stop or None) of it, in this process.
+
+    Raises:
+        Rejected: the input or the call is wrong.
+    """
+    _check_outputs(outputs)
+    pack = open_avatar(avatar, settings)
+    with scratch_folder() as folder:
+        store = DirectoryStore(folder)
+        with open_audio(request.audio, allow_truncated=request.allow_truncated) as source:
+            job = new_job_id()
+            samples = store_job_audio(source, job, store)
+            manifest = make_manifest(request, job, pack.digest, pack.spec, samples, source.extension)
+        frames = _span(manifest, part)
+        warm = WarmAvatar(
+            load_lip_model(pack.generator, pack.audio_encoder, settings),
+            open_template(pack, settings.cache, settings.cache_disk_mb),
+        )
+        started_s = time.monotonic()
+        segments = list(_segments(manifest, frames, warm, store, folder, outputs, report, settings.threads))
+        if outputs.video is not None:
+            report(frames.count, frames.count, None, None, "assembling")
+            track = folder / "audio.m4a"
+            with _source(request, manifest, frames) as source:
+                encode_m4a(source, track, bit_rate=AUDIO_BIT_RATE)
+            exceeds = manifest.length == "reference"
+            remux(segments, track, outputs.video, fps=manifest.fps, frames=frames.count, audio_may_exceed=exceeds)
+        return Rendered(frames, manifest.frames_total, time.monotonic() - started_s, warm.model.provider)
+
+
+def open_avatar(ref: str, settings: Settings) -> Pack:
+    """The pack in a folder, the one that ships (`demo`), or one of the store.
+
+    Raises:
+        NotFound: there is none.
+        Failed: it is damaged.
+    """
+    folder = Path(ref)
+    if folder.is_dir():
+        return open_pack(folder)
+    store = open_store(settings)
+    try:
+        return fetch_pack(store, resolve(ref, store), settings.cache, settings.cache_disk_mb)
+    except NotFound:
+        if ref == DEMO:
+            return demo_pack()
+        raise
+
+
+def _check_outputs(outputs: Outputs) -> None:
+    """Refuse before an hour of rendering what could not be written after it."""
+    if outputs.video is None and outputs.frames is None:
+        raise Rejected("Nothing would be kept: give --out for a video, --frames for pictures, or both.")
+    if outputs.video is not None:
+        if not outputs.video.parent.is_dir():
+            raise Rejected(f"{outputs.video.parent} is not a folder, so {outputs.video.name} cannot be written there.")
+        if outputs.video.is_dir():
+            raise Rejected(f"{outputs.video} is a folder; name a file for the video.")
+    if outputs.frames is not None:
+        try:
+            outputs.frames.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Rejected(f"{outputs.frames} cannot be made for the frames: {error.strerror}.") from error
+
+
+def _span(manifest: Manifest, part: tuple[int, int | None]) -> Span:
+    start, stop = part[0], manifest.frames_total if part[1] is None else part[1]
+    if not 0 <= start < stop <= manifest.frames_total:
+        raise Rejected(f"The frames [{start}, {stop}) do not lie within the video's {manifest.frames_total} frames.")
+    return Span(start, stop)
+
+
+@contextmanager
+def _source(request: JobRequest, manifest: Manifest, frames: Span) -> Iterator[AudioSource]:
+    """The source's sound under `frames`; all of it where they reach the end."""
+    with open_audio(request.audio, allow_truncated=request.allow_truncated) as source:
+        end_s = float("inf") if frames.stop == manifest.frames_total else frames.stop / manifest.fps
+        whole = frames.start == 0 and end_s == float("inf")
+        yield source if whole else TrimmedSource(source, frames.start / manifest.fps, min(end_s, 1e9))
+
+
+def _segments(
+    manifest: Manifest,
+    frames: Span,
+    avatar: WarmAvatar,
+    store: ObjectStore,
+    folder: Path,
+    outputs: Outputs,
+    report: Report,
+    threads: int,
+) -> Iterator[Path]:
+    started_s, done = time.monotonic(), 0
+
+    def watch(index: int, picture: Picture) -> None:
+        nonlocal done
+        done += 1
+        if outputs.frames is not None:
+            _write_png(outputs.frames / f"{index:06d}.png", picture)
+        fps = done / max(time.monotonic() - started_s, 1e-6)
+        report(done, frames.count, fps, (frames.count - done) / fps, "rendering")
+
+    for start in range(frames.start, frames.stop, manifest.chunk_frames):
+        chunk = Span(start, min(start + manifest.chunk_frames, frames.stop))
+        path = None if outputs.video is None else folder / f"segment-{start:08d}.mp4"
+        render_segment(manifest, chunk, avatar, store, path, watch, threads)
+        if path is not None:
+            yield path
+
+
+def _write_png(path: Path, picture: Picture) -> None:
+    if not cv2.imwrite(str(path), picture):
+        raise Failed(f"{path} could not be written: the disk may be full or the folder write-protected.")

@@ -1,0 +1,1 @@
+"""The arithmetic of one frame: NumPy and OpenCV only, values in, values out."""

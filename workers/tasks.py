@@ -1,0 +1,142 @@
+"""What happens when a doorbell rings: check the message, claim the part, do it, record it, ring for what comes next."""
+
+import json
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import structlog
+
+from infra.errors import ClaimLost, LipsyncError, Rejected, Transient
+from infra.object_store import ObjectStore
+from infra.settings import Settings
+from jobs import keys
+from jobs.assemble import assemble_video, encode_audio_track, store_part
+from jobs.ledger import FAILURE_WEIGHT, HANDED_BACK_WEIGHT, TRANSIENT_WEIGHT, Claim, Ledger, Record
+from jobs.manifest import Manifest, read_manifest
+from jobs.messages import part_of
+from jobs.scratch import scratch_folder
+from jobs.states import ASSEMBLE_PART, AUDIO_PART
+from jobs.status import status_from_view
+from workers.claims import ClaimKeeper
+from workers.segment import render_segment
+from workers.warm import WarmAvatars
+
+log = structlog.get_logger(__name__)
+
+MAX_DELAY_S = 60.0
+
+
+@dataclass
+class PartRunner:
+    """Does parts of jobs for one worker process."""
+
+    settings: Settings
+    store: ObjectStore
+    ledger: Ledger
+    avatars: WarmAvatars
+    name: str
+    dispatch: Callable[[list[str]], int]
+    """Rings for what these jobs need next."""
+    keeper: ClaimKeeper | None = None
+
+    def answer(self, task: str, payload: dict[str, Any]) -> str:
+        """Handle one message. Nothing that a message or a job can contain makes this raise, save a lost connection.
+
+        Returns:
+            What came of it, for the log and for Flower: a claim's verdict, or what the ledger said in the end.
+        """
+        try:
+            job, part = part_of(task, payload)
+        except Rejected as error:
+            log.error("message_refused", error=str(error))
+            return "refused"
+        with structlog.contextvars.bound_contextvars(job_id=job, part=part):
+            claim = self.ledger.claim(job, part, self.name)
+            if not claim.granted:
+                log.info("part_left", verdict=claim.verdict)
+                return claim.verdict
+            return self._work(job, part, claim)
+
+    def _work(self, job: str, part: str, claim: Claim) -> str:
+        keeper = self.keeper = ClaimKeeper(self.ledger, job, part, claim.attempt)
+        try:
+            with keeper:
+                record = self._do(read_manifest(job, self.store), part, claim.attempt, keeper)
+                verdict = self._finish(job, part, record)
+        except ClaimLost as error:
+            weight = HANDED_BACK_WEIGHT if keeper.handed_back else None
+            verdict = self._give_back(job, part, claim, str(error), weight)
+        except Transient as error:
+            verdict = self._give_back(job, part, claim, str(error), TRANSIENT_WEIGHT)
+        except LipsyncError as error:
+            verdict = self._give_back(job, part, claim, str(error), FAILURE_WEIGHT)
+        except Exception as error:
+            log.exception("part_crashed")
+            reason = f"An unexpected {type(error).__name__} while working on part {part}: {error}"
+            verdict = self._give_back(job, part, claim, reason, FAILURE_WEIGHT)
+        finally:
+            self.keeper = None
+        log.info("part_ended", attempt=claim.attempt, verdict=verdict)
+        self.dispatch([job])
+        return verdict
+
+    def _do(self, manifest: Manifest, part: str, attempt: int, keeper: ClaimKeeper) -> Record:
+        if part == AUDIO_PART:
+            return encode_audio_track(manifest, attempt, self.store, keeper.check)
+        if part == ASSEMBLE_PART:
+            records = self.ledger.records(manifest.job)
+            return assemble_video(manifest, records, attempt, self.store, keeper.check)
+        frames = manifest.span(int(part))
+        avatar = self.avatars.get(manifest.avatar)
+        with scratch_folder() as folder:
+            path = folder / "segment.mp4"
+            render_segment(
+                manifest,
+                frames,
+                avatar,
+                self.store,
+                path,
+                lambda index, _: keeper.check(index - frames.start),
+                self.settings.threads,
+            )
+            keeper.check(frames.count)
+            key = keys.segment(manifest.job, int(part), attempt)
+            return store_part(path, key, attempt, self.store, frames.count)
+
+    def _finish(self, job: str, part: str, record: Record) -> str:
+        if part != ASSEMBLE_PART:
+            return self.ledger.finish(job, part, record)
+        output = self.store.location(keys.video(job))
+        result = {"job_id": job, "output": output, "sha256": record.sha256, "bytes": record.size}
+        self.store.put(keys.result(job), json.dumps(result).encode())
+        verdict = self.ledger.finish(job, part, record, output)
+        if verdict == "cancelled":  # between the last check and now: what nobody wants is not published
+            self.store.delete(keys.result(job))
+            self.store.delete(keys.video(job))
+        view = self.ledger.view(job)
+        if view is not None:
+            status = status_from_view(view)
+            log.info("job_ended", state=str(status.state), frames=status.frames_total, fps=status.fps)
+        return verdict
+
+    def _give_back(self, job: str, part: str, claim: Claim, reason: str, weight: int | None) -> str:
+        """Return a part to the ledger; with no weight, it was not ours any more."""
+        if weight is None:
+            log.info("claim_lost", reason=reason)
+            return "lost"
+        log.warning("part_failed", attempt=claim.attempt, error=reason)
+        delay_s = min(2.0 ** (claim.attempt - 1), MAX_DELAY_S) if weight != HANDED_BACK_WEIGHT else 0.0
+        return self.ledger.fail(job, part, claim.attempt, reason, weight, delay_s)
+
+    def obey_sigterm(self) -> None:
+        """Hand the work back when this process is told to stop, instead of leaving the claim to run out."""
+
+        def on_sigterm(number: int, frame: FrameType | None) -> None:
+            if self.keeper is None:
+                raise SystemExit(0)
+            self.keeper.hand_back()
+
+        signal.signal(signal.SIGTERM, on_sigterm)
