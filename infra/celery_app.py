@@ -31,7 +31,6 @@ def make_celery_app(settings: Settings, queue: str) -> celery.Celery:
         task_reject_on_worker_lost=True,
         task_default_queue=queue,
         task_create_missing_queues=False,
-        task_time_limit=CHUNK_TIME_LIMIT_S,
         worker_prefetch_multiplier=1,
         worker_concurrency=1,
         worker_cancel_long_running_tasks_on_connection_loss=False,

@@ -13,7 +13,7 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from infra.errors import Rejected
-from infra.media_headers import mp3_frames, ogg_is_finished
+from infra.media_headers import mp3_frames, ogg_intact_bytes
 from infra.media_source import AudioSource, Block, Damaged
 
 # Files that hold their media, and no playlists: those could name other files and servers.
@@ -52,10 +52,10 @@ class ContainerSource(AudioSource):
             self.close()
             raise
         if self._input.format.name == "ogg":
-            self.cut_short = not ogg_is_finished(path)
+            self.cut_short = not ogg_intact_bytes(path)[1]
         self.declared_s = None if self.cut_short else _claimed_s(self._input, self._stream, path)
 
-    def close(self) -> None:  # noqa: D102
+    def close(self) -> None:
         self._files.close()
 
     def _decode(self) -> Iterator[Block]:

@@ -2,6 +2,7 @@
 
 import re
 import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ WAV_MAGIC: Final = frozenset({b"RIFF", b"RIFX", b"RF64"})
 _STREAMED: Final = 0xFFFFFFFF  # data size of a WAV that was written to a pipe, or whose size stands in a ds64 chunk
 _PLAIN_TAGS: Final = {1, 3, 6, 7}  # PCM, float, A-law, mu-law: bits, block and byte rate follow from each other
 _EXTENSIBLE: Final = 0xFFFE  # the real format tag begins the GUID at offset 24
-_OGG_PAGE_MAX: Final = 27 + 255 + 255 * 255
+_MIRROR: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # each byte with its bits reversed
 
 
 @dataclass(frozen=True)
@@ -63,16 +64,30 @@ def read_wav_header(path: Path) -> WavHeader | None:
     return None
 
 
-def ogg_is_finished(path: Path) -> bool:
-    """Whether the last page of an OGG file is whole and marked as the last (RFC 3533, section 6)."""
+def ogg_intact_bytes(path: Path) -> tuple[int, bool]:
+    """Walk the pages of an OGG file (RFC 3533, section 6), proving each by its checksum.
+
+    Decoders leave out a broken page and go on behind it, as if nothing was missing.
+
+    Returns:
+        Length in bytes of the intact pages from the start, and whether the last of them is marked as the last of all.
+    """
+    intact, last = 0, False
     with path.open("rb") as file:
-        file.seek(max(file.seek(0, 2) - 2 * _OGG_PAGE_MAX, 0))
-        tail = file.read()
-    at = tail.rfind(b"OggS")
-    if at < 0 or len(tail) < at + 27:
-        return False
-    segments = tail[at + 26]
-    return bool(tail[at + 5] & 4) and len(tail) >= at + 27 + segments + sum(tail[at + 27 : at + 27 + segments])
+        while len(head := file.read(27)) == 27 and head[:4] == b"OggS":
+            table = file.read(head[26])
+            body = file.read(sum(table))
+            zeroed = head[:22] + bytes(4) + head[26:] + table + body
+            if len(zeroed) != 27 + head[26] + sum(table) or _ogg_checksum(zeroed) != head[22:26]:
+                break
+            intact, last = intact + len(zeroed), bool(head[5] & 4)
+    return intact, last
+
+
+def _ogg_checksum(page: bytes) -> bytes:
+    """Checksum of a page, four bytes: zlib's CRC-32 run backwards in every byte, from 0 and without a final XOR."""
+    mirrored = zlib.crc32(page.translate(_MIRROR), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return mirrored.to_bytes(4, "big").translate(_MIRROR)
 
 
 def mp3_frames(path: Path) -> int | None:

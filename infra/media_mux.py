@@ -95,7 +95,7 @@ class _Track:
 
     def __init__(self, sound: InputContainer | None, output: OutputContainer) -> None:
         self._output = output
-        self._packets: "Iterator[Packet[AudioStream]]" = iter(())
+        self._packets: Iterator[Packet[AudioStream]] = iter(())
         if sound is not None:
             source = sound.streams.audio[0]
             self._stream = output.add_stream_from_template(source)

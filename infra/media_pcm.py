@@ -1,21 +1,23 @@
 """WAV, FLAC and OGG through soundfile."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import soundfile
+from typing_extensions import Buffer
 
 from infra.errors import Rejected
-from infra.media_headers import WAV_MAGIC, ogg_is_finished, read_wav_header
+from infra.media_headers import WAV_MAGIC, ogg_intact_bytes, read_wav_header
 from infra.media_source import AudioSource, Block, Damaged
 
 _BLOCK_FRAMES: Final = 4096  # what comes with a decoding error is lost, so small: libFLAC's own usual block
 _UNKNOWN_FRAMES: Final = 2**62  # libsndfile's answer for a FLAC without a length is 2^63 - 1
 
 
-class UnknownToSoundfile(Exception):  # noqa: N818 - the other decoder's turn, not an error
+class UnknownToSoundfile(Exception):
     """Soundfile cannot open the file; FFmpeg may."""
 
 
@@ -32,9 +34,13 @@ class PlainSource(AudioSource):
             if header is None or header.data_bytes == 0:
                 raise UnknownToSoundfile
             frames = header.data_bytes // header.block_bytes if header.data_bytes else None
-        self.cut_short = magic == b"OggS" and not ogg_is_finished(path)
+        contents: Path | _Beginning = path
+        if magic == b"OggS":
+            intact_bytes, finished = ogg_intact_bytes(path)
+            self.cut_short = not finished
+            contents = path if finished else _Beginning(path, intact_bytes)
         try:
-            self._file = _Forward(path)
+            self._file = _Forward(contents)
         except soundfile.LibsndfileError:
             raise UnknownToSoundfile from None
         try:
@@ -46,7 +52,7 @@ class PlainSource(AudioSource):
             frames = self._file.frames
         self.declared_s = None if frames is None else frames / self.sample_rate
 
-    def close(self) -> None:  # noqa: D102
+    def close(self) -> None:
         self._file.close()
 
     def _decode(self) -> Iterator[Block]:
@@ -65,3 +71,18 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
 
     def seekable(self) -> bool:
         return False
+
+
+class _Beginning(io.FileIO):
+    """The first `size` bytes of a file, as if there were no more."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        super().__init__(path)
+        self._size = size
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        rest = max(self._size - self.tell(), 0)
+        return super().readinto(memoryview(buffer)[:rest])
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return super().seek(offset + self._size) if whence == io.SEEK_END else super().seek(offset, whence)

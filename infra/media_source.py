@@ -36,7 +36,7 @@ def require_plausible(path: Path, sample_rate: int, channels: int) -> None:
         raise Rejected(f"{path} claims {channels} audio channels, which no recording has: export it again.")
 
 
-class Damaged(Exception):  # noqa: N818 - not an error until the source has been judged
+class Damaged(Exception):
     """A decoder met contents that it cannot read; what it gave before is good."""
 
 

@@ -158,14 +158,14 @@ def open_store(settings: Settings) -> ObjectStore:
     if parts.scheme == "file":
         if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
             raise Rejected("LIPSYNC_STORE cannot be used: a directory is written file:///absolute/path (3 slashes).")
-        from infra.store_directory import DirectoryStore  # noqa: PLC0415
+        from infra.store_directory import DirectoryStore
 
         return DirectoryStore(Path(unquote(parts.path)))
     if parts.scheme == "s3":
         if not re.fullmatch(r"[A-Za-z0-9._-]+", parts.netloc):
             raise Rejected("LIPSYNC_STORE cannot be used: write s3://bucket/prefix, without credentials or a port.")
         prefix = parts.path.strip("/")
-        from infra.store_s3 import S3Store  # noqa: PLC0415  boto3 takes most of a second to import
+        from infra.store_s3 import S3Store
 
         return S3Store(parts.netloc, f"{checked_key(prefix)}/" if prefix else "", settings)
     raise Rejected("LIPSYNC_STORE cannot be used: it must begin with s3:// or file:///.")

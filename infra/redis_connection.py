@@ -15,7 +15,7 @@ HEALTH_CHECK_S = 10
 SOCKET_TIMEOUT_S = 30.0
 
 
-def connect(settings: Settings) -> "redis.Redis[str]":
+def connect(settings: Settings) -> redis.Redis:
     """A client that has not connected yet; `redis_errors` belongs around every use of it."""
     return redis.Redis.from_url(
         settings.redis,

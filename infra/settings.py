@@ -20,6 +20,15 @@ def default_home() -> Path:
     return Path(base) / "lipsync-fleet"
 
 
+def default_cache() -> Path:
+    """The user's own cache directory, or a temporary one where there is no home to write to."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    if base:
+        return Path(base) / "lipsync-fleet"
+    home = Path.home()
+    return (home / ".cache" if os.access(home, os.W_OK) else Path(tempfile.gettempdir())) / "lipsync-fleet"
+
+
 class Settings(BaseSettings):
     """Everything an operator may set. With nothing set, client and local fleet meet in the user's data directory."""
 
@@ -37,7 +46,7 @@ class Settings(BaseSettings):
     s3_region: str | None = None
     s3_ca_bundle: Path | None = None
     """Certificate authority of a store with its own TLS certificate."""
-    cache: Path = Field(default_factory=lambda: _default_cache())
+    cache: Path = Field(default_factory=default_cache)
     """Avatar packs and decoded templates, by digest; safe to delete at any time."""
     cache_disk_mb: int = Field(default=20_000, ge=100)
     """The least recently used avatars leave the disk beyond this."""
@@ -93,14 +102,6 @@ class Settings(BaseSettings):
     def local_socket(self) -> Path:
         """Unix socket of the local fleet's Redis."""
         return self.home.absolute() / "redis.sock"
-
-
-def _default_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    if base:
-        return Path(base) / "lipsync-fleet"
-    home = Path.home()
-    return (home / ".cache" if os.access(home, os.W_OK) else Path(tempfile.gettempdir())) / "lipsync-fleet"
 
 
 def read_settings() -> Settings:

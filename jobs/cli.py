@@ -33,7 +33,9 @@ COMMANDS = "lipsync.commands"
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id that `lipsync submit` printed.")]
 LengthOption = Annotated[
     Literal["exact", "reference"],
-    typer.Option("--length", help="exact: the video covers the audio; reference: the reference pipeline's frame count."),
+    typer.Option(
+        "--length", help="exact covers the audio to its end; reference has the frame count of the reference pipeline."
+    ),
 ]
 ChunkFrames = Annotated[int, typer.Option("--chunk-frames", min=1, max=1500, help="Frames in one unit of work.")]
 Crf = Annotated[int, typer.Option("--crf", min=0, max=51, help="x264's quality, lower is better.")]
@@ -111,10 +113,10 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Submit a job to the fleet and print its id."""
-    from infra.settings import read_settings  # noqa: PLC0415
-    from jobs.avatars import read_spec, resolve  # noqa: PLC0415
-    from jobs.fleet import Fleet  # noqa: PLC0415
-    from jobs.submit import JobRequest, open_job, prepare_job  # noqa: PLC0415
+    from infra.settings import read_settings
+    from jobs.avatars import read_spec, resolve
+    from jobs.fleet import Fleet
+    from jobs.submit import JobRequest, open_job, prepare_job
 
     settings = read_settings()
     fleet = Fleet(settings)
@@ -145,8 +147,8 @@ def submit(
 @app.command()
 def status(job: JobId, as_json: Json = False) -> None:
     """Say where a job stands."""
-    from jobs.progress import describe  # noqa: PLC0415
-    from jobs.status import read_status  # noqa: PLC0415
+    from jobs.progress import describe
+    from jobs.status import read_status
 
     fleet = _fleet()
     found = read_status(job, fleet.ledger, fleet.store)
@@ -163,9 +165,9 @@ def watch(job: JobId, as_json: Json = False) -> None:
 
 
 def _follow(job: str, as_json: bool) -> None:
-    from jobs.follow import follow  # noqa: PLC0415
-    from jobs.progress import progress_report  # noqa: PLC0415
-    from jobs.states import JobState  # noqa: PLC0415
+    from jobs.follow import follow
+    from jobs.progress import progress_report
+    from jobs.states import JobState
 
     fleet = _fleet()
     found = None
@@ -188,8 +190,8 @@ def list_jobs(
     as_json: Json = False,
 ) -> None:
     """List the newest jobs."""
-    from jobs.progress import describe  # noqa: PLC0415
-    from jobs.status import status_from_view  # noqa: PLC0415
+    from jobs.progress import describe
+    from jobs.status import status_from_view
 
     found = [status_from_view(view) for view in _fleet().ledger.latest(count)]
     lines = [f"{s.job_id}  {describe(s.frames_done, s.frames_total, s.fps, s.eta_s, s.state)}" for s in found]
@@ -199,7 +201,7 @@ def list_jobs(
 @app.command()
 def cancel(job: JobId, as_json: Json = False) -> None:
     """Cancel a job; workers notice within a batch."""
-    from jobs.control import cancel_job  # noqa: PLC0415
+    from jobs.control import cancel_job
 
     fleet = _fleet()
     _print_state(job, cancel_job(job, fleet.ledger, fleet.store), as_json)
@@ -226,7 +228,7 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Let a failed job go on; what was finished stays finished."""
-    from jobs.control import retry_job  # noqa: PLC0415
+    from jobs.control import retry_job
 
     fleet = _fleet()
     state = retry_job(job, fleet.ledger, fleet.store, None if not chunk else [str(number) for number in chunk])
@@ -241,7 +243,7 @@ def fetch(
     as_json: Json = False,
 ) -> None:
     """Copy a finished video out of the store."""
-    from jobs.control import fetch_video  # noqa: PLC0415
+    from jobs.control import fetch_video
 
     fleet = _fleet()
     path = fetch_video(job, out, fleet.ledger, fleet.store)
@@ -249,15 +251,15 @@ def fetch(
 
 
 def _fleet() -> "Fleet":
-    from infra.settings import read_settings  # noqa: PLC0415
-    from jobs.fleet import Fleet  # noqa: PLC0415
+    from infra.settings import read_settings
+    from jobs.fleet import Fleet
 
     return Fleet(read_settings())
 
 
 def _move(job: str, target: str, as_json: bool) -> None:
-    from jobs.control import move_job  # noqa: PLC0415
-    from jobs.states import JobState  # noqa: PLC0415
+    from jobs.control import move_job
+    from jobs.states import JobState
 
     fleet = _fleet()
     state = move_job(job, JobState(target), fleet.ledger, fleet.store)

@@ -1,4 +1,4 @@
-"""How commands speak: results on standard output (one JSON document with `--json`), everything else on standard error."""
+"""How commands speak: results on standard output (with `--json` one document), all else on standard error."""
 
 import json
 import sys

@@ -88,7 +88,7 @@ def finished_segments(manifest: Manifest, store: ObjectStore) -> dict[str, Recor
         for part, (key, attempt) in found.items():
             copy = folder / "object"
             store.get_file(key, copy)
-            frames = 0 if part == AUDIO_PART else manifest.span(int(part)).count
+            frames = 0 if part == AUDIO_PART else manifest.span(int(part)).size
             records[part] = Record(attempt, sha256_of(copy), copy.stat().st_size, frames)
     return records
 

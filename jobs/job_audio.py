@@ -40,7 +40,7 @@ def _byte_blocks(source: AudioSource) -> Iterator[bytes]:
 
 
 def read_job_audio(job: str, store: ObjectStore, span: Span) -> npt.NDArray[np.float32]:
-    """A range of samples of a job's audio, float32 of shape (span.count,)."""
+    """A range of samples of a job's audio, float32 of shape (span.size,)."""
     data = store.get_range(keys.job_audio(job), span.start * BYTES_PER_SAMPLE, span.stop * BYTES_PER_SAMPLE)
     audio = np.frombuffer(data, "<f4").astype(np.float32, copy=False)
     if not np.isfinite(audio).all():

@@ -61,41 +61,51 @@ def job_prefix(job: str) -> str:
 
 
 def manifest(job: str) -> str:
+    """The job in full."""
     return f"{job_prefix(job)}manifest.json"
 
 
 def job_audio(job: str) -> str:
+    """What the mouth hears: raw float32 samples."""
     return f"{job_prefix(job)}audio.f32"
 
 
 def source(job: str, extension: str) -> str:
+    """The sound or video as it was submitted."""
     return f"{job_prefix(job)}source{extension}"
 
 
 def encoded_audio(job: str) -> str:
+    """The audio track of the video."""
     return f"{job_prefix(job)}audio.m4a"
 
 
 def segments(job: str) -> str:
+    """Prefix of all segments."""
     return f"{job_prefix(job)}segments/"
 
 
 def segment(job: str, chunk: int, attempt: int) -> str:
+    """One attempt's segment of one chunk."""
     return f"{segments(job)}{chunk:06d}-{attempt}.mp4"
 
 
 def video(job: str) -> str:
+    """The finished video."""
     return f"{job_prefix(job)}video.mp4"
 
 
 def result(job: str) -> str:
+    """What came of the job."""
     return f"{job_prefix(job)}result.json"
 
 
 def tombstone(job: str) -> str:
+    """Says that the job was cancelled, so that nothing revives it."""
     return f"{job_prefix(job)}cancelled"
 
-# --- Redis (below the settings' prefix, which the queue shares) --------------------------------------------------------
+
+# --- Redis (below the prefix of the settings, which the queue shares) -------------------------------------------
 
 QUEUE: Final = "render"
 LEDGER: Final = "ledger:"
@@ -107,6 +117,7 @@ def ledger_job(job: str) -> str:
 
 
 def ledger_idempotency(owner: str, key: str) -> str:
+    """The job that was submitted with an idempotency key."""
     return f"{LEDGER}once:{owner}:{key}"
 
 

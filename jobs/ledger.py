@@ -37,7 +37,7 @@ class Claim(NamedTuple):
     """The answer to somebody who wants a part.
 
     `verdict` is `claimed`, or the reason why not: `done`, `taken`, `quarantined`, `early` (assembly before its time),
-    `unknown` (no such job or part), or the job's state when that forbids work (`paused`, `failed`, `cancelled`, `done`).
+    `unknown` (no such job or part), or the job's state when that forbids work: `paused`, `failed`, `cancelled`, `done`.
     """
 
     verdict: str

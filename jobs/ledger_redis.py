@@ -33,14 +33,14 @@ class RedisLedger:
     def _key(self, name: str) -> str:
         return self._prefix + name
 
-    def _run(self, script: str, job: str, *args: object) -> Any:
+    def _run(self, script: str, job: str, *args: str | int) -> Any:
         with redis_errors(self._settings):
             scope = [self._key(keys.ledger_job(job)), self._key(keys.LEDGER)]
             return self._scripts[script](keys=scope, args=list(args))
 
     def open(self, ticket: JobTicket, done: dict[str, Record] | None = None) -> str:
         once = ticket.idempotency_key
-        fields: list[object] = [
+        fields: list[str | int] = [
             *("state", JobState.QUEUED, "chunks_total", ticket.chunks_total, "frames_total", ticket.frames_total),
             *("limit", ticket.max_attempts * FAILURE_WEIGHT, "avatar", ticket.avatar, "owner", ticket.owner),
         ]

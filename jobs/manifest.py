@@ -9,9 +9,7 @@ from infra.object_store import ObjectStore
 from jobs import keys
 from jobs.avatar_spec import CONTRACT_VERSION, Sha256
 from jobs.plan import MAX_CHUNK_FRAMES, chunk_count, chunk_span
-from jobs.timing import FPS, MIN_SAMPLES, LengthMode, Span
-
-SCHEMA_VERSION = 1
+from jobs.timing import MIN_SAMPLES, LengthMode, Span
 
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
 Label = Annotated[str, StringConstraints(pattern=r"^[\w.@+-]{1,128}$")]
@@ -35,7 +33,7 @@ class Encoding(_Frozen):
 class Manifest(_Frozen):
     """One job, in full."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     contract: Literal[1] = CONTRACT_VERSION
     job: str
     owner: Label
@@ -49,7 +47,7 @@ class Manifest(_Frozen):
     chunk_frames: int = Field(ge=1, le=MAX_CHUNK_FRAMES)
     width: int
     height: int
-    fps: Literal[25] = FPS
+    fps: Literal[25] = 25
     encoding: Encoding
     max_attempts: int = Field(ge=1)
     source_extension: Annotated[str, StringConstraints(pattern=r"^(\.[a-z0-9]{1,5})?$")]
@@ -65,6 +63,7 @@ class Manifest(_Frozen):
 
 
 def write_manifest(manifest: Manifest, store: ObjectStore) -> None:
+    """Write a manifest; nobody ever changes it."""
     store.put(keys.manifest(manifest.job), manifest.model_dump_json(indent=1).encode())
 
 

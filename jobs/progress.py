@@ -2,9 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -12,10 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 LINE_EVERY_S = 3.0
 
 
-class Report(Protocol):
-    """Takes one state of affairs: frames done and in all, frames per second, seconds left, and a word for the state."""
-
-    def __call__(self, done: int, total: int, fps: float | None, eta_s: float | None, state: str) -> None: ...
+Report = Callable[[int, int, float | None, float | None, str], None]
+"""Takes one state of affairs: frames done, frames in all, frames per second, seconds left, a word for the state."""
 
 
 @contextmanager
@@ -52,7 +49,7 @@ def _bar() -> Iterator[Report]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("queued", total=None, rate="")
 
-        def report(done: int, total: int, fps: float | None, eta_s: float | None, state: str) -> None:
+        def report(done: int, total: int, fps: float | None, _: float | None, state: str) -> None:
             rate = "" if fps is None else f"{fps:.1f} frames/s"
             bar.update(task, completed=done, total=total, description=state, rate=rate)
 

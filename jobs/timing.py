@@ -28,7 +28,8 @@ class Span(NamedTuple):
     stop: int
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
+        """How many."""
         return self.stop - self.start
 
 
@@ -55,7 +56,7 @@ def frame_count(samples: int, length: LengthMode) -> int:
 
 
 def padded_feature_index(position: int, features: int) -> int:
-    """Which feature stands at `position` of `P = [F0, F0 … F(D-1), F(D-1) …]`; positions past the end repeat the last."""
+    """Which feature stands at `position` of `P = [F0, F0 … F(D-1), F(D-1) …]`, the last one repeated for ever."""
     return min(max(position - 1, 0), features - 1)
 
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -42,7 +41,7 @@ def make_networks(folder: Path, seed: int = 0) -> tuple[Path, Path]:
 
 
 def write_pictures(
-    folder: Path, pattern: str, frames: int = FRAMES, first: int = 0, size: Any = (WIDTH, HEIGHT)
+    folder: Path, pattern: str, frames: int = FRAMES, first: int = 0, size: tuple[int, int] = (WIDTH, HEIGHT)
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for frame in range(frames):

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from celery import Celery, bootsteps, signals
 
-from infra.celery_app import LONG_TIME_LIMIT_S
+from infra.celery_app import CHUNK_TIME_LIMIT_S, LONG_TIME_LIMIT_S
 from infra.errors import EXIT_FAILED, LipsyncError
 from infra.logs import configure_logs
 from infra.settings import Settings
@@ -30,11 +30,7 @@ PULSE_S = 5.0
 TURN_S = 2.0
 """However many workers beat, the whole ledger is looked over once in this time."""
 
-_TASKS: dict[str, dict[str, Any]] = {
-    RENDER_CHUNK: {},
-    ENCODE_AUDIO: {"time_limit": LONG_TIME_LIMIT_S},
-    ASSEMBLE: {"time_limit": LONG_TIME_LIMIT_S},
-}
+_TIME_LIMITS_S = {RENDER_CHUNK: CHUNK_TIME_LIMIT_S, ENCODE_AUDIO: LONG_TIME_LIMIT_S, ASSEMBLE: LONG_TIME_LIMIT_S}
 
 
 def run_worker(settings: Settings, name: str | None = None) -> int:
@@ -76,17 +72,17 @@ def _add_tasks(fleet: Fleet, node: str, failed: int) -> None:
             os.kill(os.getppid(), signal.SIGTERM)
             os._exit(EXIT_FAILED)
 
-    def register(task: str, options: dict[str, Any]) -> None:
+    def register(task: str, time_limit: int) -> None:
         def answer(*args: object, **payload: Any) -> str:
             if runner is None:
                 raise RuntimeError("The worker has no model.")
             return runner.answer(task, {"positional arguments": args} if args else payload)
 
-        fleet.app.task(answer, name=task, typing=False, **options)
+        fleet.app.task(name=task, typing=False, time_limit=time_limit)(answer)
 
     signals.worker_process_init.connect(start, weak=False)
-    for task, options in _TASKS.items():
-        register(task, options)
+    for task, time_limit in _TIME_LIMITS_S.items():
+        register(task, time_limit)
 
 
 def _start_runner(fleet: Fleet, node: str) -> PartRunner:
@@ -115,7 +111,7 @@ def _add_pulse(fleet: Fleet, node: str) -> None:
         except LipsyncError as error:
             log.warning("pulse_missed", error=str(error))
 
-    class Pulse(bootsteps.StartStopStep):  # type: ignore[misc]
+    class Pulse(bootsteps.StartStopStep):
         """Beats in the event loop of the consumer, so that it needs no thread that a fork would break."""
 
         entry: Any = None
@@ -124,11 +120,9 @@ def _add_pulse(fleet: Fleet, node: str) -> None:
             beat()
             self.entry = consumer.timer.call_repeatedly(PULSE_S, beat)
 
-        def stop(self, consumer: Any) -> None:
+        def stop(self, _consumer: Any) -> None:
             if self.entry is not None:
                 self.entry.cancel()
 
     app: Celery = fleet.app
     app.steps["consumer"].add(Pulse)
-
-

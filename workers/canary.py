@@ -60,6 +60,7 @@ def publish_canary(pack: Pack, store: ObjectStore, settings: Settings) -> None:
 
 
 def store_canary(digest: str, png: bytes, store: ObjectStore) -> None:
+    """Store a canary answer, a PNG, beside its pack."""
     store.put(keys.canary(digest), png)
 
 

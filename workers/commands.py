@@ -36,10 +36,10 @@ def render(
     as_json: Json = False,
 ) -> None:
     """Render a video in this process, without a fleet."""
-    from infra.settings import read_settings  # noqa: PLC0415
-    from jobs.progress import progress_report  # noqa: PLC0415
-    from jobs.submit import JobRequest  # noqa: PLC0415
-    from workers.local_render import Outputs, render_locally  # noqa: PLC0415
+    from infra.settings import read_settings
+    from jobs.progress import progress_report
+    from jobs.submit import JobRequest
+    from workers.local_render import Outputs, render_locally
 
     request = JobRequest(
         audio=audio,
@@ -62,15 +62,15 @@ def render(
         "provider": done.provider,
     }
     where = " and ".join(str(path) for path in (out, frames) if path is not None)
-    print_result(document, f"{where}: {done.frames.count} frames, {done.fps:.1f} frames/s", as_json=as_json)
+    print_result(document, f"{where}: {done.frames.size} frames, {done.fps:.1f} frames/s", as_json=as_json)
 
 
 def worker(
     name: Annotated[str | None, typer.Option("--name", help="The worker's name on this host.")] = None,
 ) -> None:
     """Run one worker for one device until it is told to stop: SIGTERM finishes its part, SIGQUIT hands it back."""
-    from infra.settings import read_settings  # noqa: PLC0415
-    from workers.app import run_worker  # noqa: PLC0415
+    from infra.settings import read_settings
+    from workers.app import run_worker
 
     raise typer.Exit(run_worker(read_settings(), name))
 
@@ -79,8 +79,8 @@ def up(
     workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="How many workers.")] = 1,
 ) -> None:
     """Run a fleet on this machine in the foreground: Redis, workers and Flower. Ctrl-C stops all of it."""
-    from infra.settings import read_settings  # noqa: PLC0415
-    from workers.local_fleet import local_fleet  # noqa: PLC0415
+    from infra.settings import read_settings
+    from workers.local_fleet import local_fleet
 
     settings = read_settings()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop is a Ctrl-C, too
@@ -88,7 +88,9 @@ def up(
         with local_fleet(settings, workers) as fleet:
             say(f"The fleet is up: {workers} workers, data in {fleet.home}")
             say(f"Flower: {fleet.flower}" if fleet.flower else "Flower is not installed (extra `local`).")
-            say("Submit from another terminal: lipsync submit SPEECH.wav --avatar demo --watch. Ctrl-C stops the fleet.")
+            say(
+                "Submit from another terminal: lipsync submit SPEECH.wav --avatar demo --watch. Ctrl-C stops the fleet."
+            )
             fallen = fleet.wait()
             say(f"lipsync: {fallen} ended by itself; its log lies in {fleet.home / 'logs'}.")
             raise typer.Exit(EXIT_FAILED)
@@ -101,8 +103,8 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Turn the speech clip that ships into a video, through a real fleet on this machine."""
-    from infra.settings import read_settings  # noqa: PLC0415
-    from workers.demonstration import demonstrate  # noqa: PLC0415
+    from infra.settings import read_settings
+    from workers.demonstration import demonstrate
 
     document = demonstrate(read_settings(), DEMO_WORKERS, out, quiet=as_json)
     text = f"The video is {document['output']}: {document['frames']} frames, {document['seconds']:.1f} s."

@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
 from infra.errors import Failed, Rejected
 from infra.settings import Providers, Settings
+
+log = structlog.get_logger(__name__)
 
 Float32 = npt.NDArray[np.float32]
 Shape = tuple[int | None, ...]
@@ -92,7 +95,9 @@ def _load(path: Path, settings: Settings, inputs: tuple[Shape, ...], output: Sha
     session = _open_session(path, settings)
     found = session.get_inputs()
     if len(found) != len(inputs):
-        raise Rejected(f"{path.name} takes {len(found)} inputs, but {len(inputs)} are expected: another kind of network.")
+        raise Rejected(
+            f"{path.name} takes {len(found)} inputs, but {len(inputs)} are expected: another kind of network."
+        )
     for tensor, expected in zip(found, inputs, strict=True):
         _check_tensor(path, "input", tensor, expected)
     _check_tensor(path, "output", session.get_outputs()[0], output)
@@ -112,13 +117,14 @@ def _check_tensor(path: Path, role: str, tensor: Any, expected: Shape) -> None:
     hint = " That is the export of another audio front end." if shape[1:] in ([32, 32, 32], [256, 16, 32]) else ""
     wanted = ["N", *expected[1:]]
     raise Rejected(
-        f"The {role} {tensor.name!r} of {path.name} is {tensor.type} of shape {shape}, expected is float32 {wanted}.{hint}"
+        f"The {role} {tensor.name!r} of {path.name} is {tensor.type} of shape {shape}, but float32 {wanted} is "
+        f"expected.{hint}"
     )
 
 
 def _open_session(path: Path, settings: Settings) -> Any:
     try:
-        import onnxruntime  # noqa: PLC0415  (large, and absent on clients that only submit)
+        import onnxruntime  # large, and absent on clients that only submit
     except ImportError:
         raise Failed("Rendering needs ONNX Runtime: install lipsync-fleet with its extra `cpu` or `gpu`.") from None
     provider = choose_provider(settings.providers, onnxruntime.get_available_providers())
@@ -139,7 +145,9 @@ def _open_session(path: Path, settings: Settings) -> Any:
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise Failed(f"{path.name} cannot be loaded as an ONNX network: {str(error).splitlines()[0][:300]}") from error
     got = session.get_providers()[0]
-    if got != _PROVIDER_NAMES[provider]:
+    if got != _PROVIDER_NAMES[provider] and settings.providers == "auto":
+        log.warning("no_accelerator", asked=provider, got=got, network=path.name)
+    elif got != _PROVIDER_NAMES[provider]:
         raise Failed(
             f"{provider} was asked of ONNX Runtime, but the session runs on {got}: check the driver and the CUDA "
             "libraries, or set LIPSYNC_PROVIDERS=cpu."

@@ -22,6 +22,7 @@ from infra.settings import Settings
 from jobs.fleet import Fleet
 from workers.avatar.demo import publish_demo
 
+
 class Starter(Protocol):
     """Starts a named process with more environment."""
 
@@ -64,7 +65,9 @@ def local_fleet(settings: Settings, workers: int, flower_port: int = 5555) -> It
         Failed: something does not start; its log lies in `home/logs`.
     """
     if settings.redis_url is not None:
-        raise Rejected("LIPSYNC_REDIS_URL points to another Redis; unset it, or start `lipsync worker` to join that fleet.")
+        raise Rejected(
+            "LIPSYNC_REDIS_URL points to another Redis; unset it, or start `lipsync worker` to join that fleet."
+        )
     home = settings.home.absolute()
     with ExitStack() as stack:
         stack.enter_context(_only_one(home))
@@ -87,7 +90,7 @@ def local_fleet(settings: Settings, workers: int, flower_port: int = 5555) -> It
         command = [sys.executable, "-m", "jobs.cli", "worker"]
         for number in range(1, workers + 1):
             start(f"worker-{number}", [*command, "--name", f"local-{number}"], LIPSYNC_THREADS=threads)
-        address = _start_flower(settings, start, flower_port)
+        address = _start_flower(start, flower_port)
         fleet = LocalFleet(home, address, processes)
         _wait_for_workers(Fleet(settings), fleet, workers)
         yield fleet
@@ -129,7 +132,7 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
-def _start_flower(settings: Settings, start: "Starter", port: int) -> str | None:
+def _start_flower(start: "Starter", port: int) -> str | None:
     if importlib.util.find_spec("flower") is None:
         return None
     port = free_port(port)

@@ -59,7 +59,7 @@ class Rendered:
     @property
     def fps(self) -> float:
         """Frames per second, encoding included."""
-        return self.frames.count / max(self.seconds, 1e-9)
+        return self.frames.size / max(self.seconds, 1e-9)
 
 
 def render_locally(
@@ -86,12 +86,12 @@ def render_locally(
         started_s = time.monotonic()
         segments = list(_segments(manifest, frames, warm, store, folder, outputs, report, settings.threads))
         if outputs.video is not None:
-            report(frames.count, frames.count, None, None, "assembling")
+            report(frames.size, frames.size, None, None, "assembling")
             track = folder / "audio.m4a"
             with _source(request, manifest, frames) as source:
                 encode_m4a(source, track, bit_rate=AUDIO_BIT_RATE)
             exceeds = manifest.length == "reference"
-            remux(segments, track, outputs.video, fps=manifest.fps, frames=frames.count, audio_may_exceed=exceeds)
+            remux(segments, track, outputs.video, fps=manifest.fps, frames=frames.size, audio_may_exceed=exceeds)
         return Rendered(frames, manifest.frames_total, time.monotonic() - started_s, warm.model.provider)
 
 
@@ -164,7 +164,7 @@ def _segments(
         if outputs.frames is not None:
             _write_png(outputs.frames / f"{index:06d}.png", picture)
         fps = done / max(time.monotonic() - started_s, 1e-6)
-        report(done, frames.count, fps, (frames.count - done) / fps, "rendering")
+        report(done, frames.size, fps, (frames.size - done) / fps, "rendering")
 
     for start in range(frames.start, frames.stop, manifest.chunk_frames):
         chunk = Span(start, min(start + manifest.chunk_frames, frames.stop))

@@ -38,7 +38,7 @@ def hear(
         frames: half-open range of output frames.
 
     Returns:
-        float32 (frames.count, 32, 16, 16), the same bits whatever range a frame is part of.
+        float32 (frames.size, 32, 16, 16), the same bits whatever range a frame is part of.
     """
     mel_frames, features = mel_frame_count(samples), feature_count(samples)
     heard = conditioning_features(frames, frames_total, features)

@@ -102,9 +102,9 @@ class PartRunner:
                 lambda index, _: keeper.check(index - frames.start),
                 self.settings.threads,
             )
-            keeper.check(frames.count)
+            keeper.check(frames.size)
             key = keys.segment(manifest.job, int(part), attempt)
-            return store_part(path, key, attempt, self.store, frames.count)
+            return store_part(path, key, attempt, self.store, frames.size)
 
     def _finish(self, job: str, part: str, record: Record) -> str:
         if part != ASSEMBLE_PART:
@@ -134,7 +134,7 @@ class PartRunner:
     def obey_sigterm(self) -> None:
         """Hand the work back when this process is told to stop, instead of leaving the claim to run out."""
 
-        def on_sigterm(number: int, frame: FrameType | None) -> None:
+        def on_sigterm(_number: int, _frame: FrameType | None) -> None:
             if self.keeper is None:
                 raise SystemExit(0)
             self.keeper.hand_back()

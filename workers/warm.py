@@ -1,4 +1,4 @@
-"""Avatars kept warm in one worker: networks loaded and proved, template mapped. The least recently used leaves first."""
+"""Avatars kept warm in one worker: networks loaded and proved, template mapped; the least recently used leaves."""
 
 from collections import OrderedDict
 from typing import NamedTuple

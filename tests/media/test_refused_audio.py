@@ -13,6 +13,7 @@ from infra.errors import NotFound, Rejected
 from infra.media_decode import open_audio
 from tests.media_files import (
     CODECS,
+    Samples,
     chirp,
     copy_cut,
     copy_with_noise,
@@ -172,11 +173,16 @@ def test_a_rate_or_channel_count_that_changes_midway_is_refused(tmp_path: Path, 
     assert f"has {channels} at {rate_hz} Hz" in refusal(tmp_path / "both.aac")
 
 
+def noise_of(seconds: int) -> Samples:
+    """White noise at 48 kHz, which makes any encoder's bit rate constant."""
+    return np.random.default_rng(1).uniform(-0.5, 0.5, (seconds * 48_000, 1)).astype(np.float32)
+
+
 def cut(directory: Path, extension: str) -> tuple[Path, float]:
     """The first half of a file of three seconds, and about how many seconds it holds."""
     # Sound in mp4 files is found behind an index that comes first; without it nothing could be saved.
     options = {"movflags": "+faststart"} if extension in {".m4a", ".mp4", ".mov"} else {}
-    noise = np.random.default_rng(1).uniform(-0.5, 0.5, (3 * 48_000, 1)).astype(np.float32)  # a constant bit rate
+    noise = noise_of(3)
     whole = write_audio(directory / f"a{extension}", noise, 48_000, **options)
     return copy_cut(whole, directory / f"cut{extension}", keep=0.5), 1.5
 
@@ -196,10 +202,13 @@ def test_a_truncated_file_is_refused_unless_its_user_says_otherwise(tmp_path: Pa
 
 @pytest.mark.parametrize("extension", [".flac", ".ogg", ".mp3", ".m4a", ".aac", ".mkv"])
 def test_damage_in_the_middle_is_refused_and_the_part_before_it_can_be_used(tmp_path: Path, extension: str) -> None:
-    whole = write_audio(tmp_path / f"a{extension}", chirp(3.0, 48_000), 48_000)
+    whole = write_audio(tmp_path / f"a{extension}", noise_of(9), 48_000)  # OGG pages hold a second or two
     damaged = copy_with_noise(whole, tmp_path / f"damaged{extension}", at=0.5, width=600)
     assert "--allow-truncated" in refusal(damaged)
-    assert 0 < len(decoded(damaged, allow_truncated=True)[0]) < 3 * 48_000
+    got, expected = decoded(damaged, allow_truncated=True)[0], decoded(whole)[0]
+    assert 2.5 * 48_000 < len(got) < 4.6 * 48_000
+    # The last packet may have been spoilt before the decoder noticed.
+    np.testing.assert_allclose(got[:-4096], expected[: len(got) - 4096], atol=1e-3)
 
 
 @pytest.mark.parametrize("extension", [".wav", ".flac"])
@@ -213,7 +222,9 @@ def test_a_header_that_promises_more_than_the_file_has_is_a_truncated_file(tmp_p
 def test_rubbish_behind_a_complete_mp3_harms_nobody(tmp_path: Path) -> None:
     whole = write_audio(tmp_path / "a.mp3", chirp(2.0, 48_000), 48_000)
     (tmp_path / "tagged.mp3").write_bytes(whole.read_bytes() + b"APETAGEX" + bytes(range(256)) * 8)
-    np.testing.assert_array_equal(decoded(tmp_path / "tagged.mp3")[0], decoded(whole)[0])
+    got, expected = decoded(tmp_path / "tagged.mp3")[0], decoded(whole)[0]
+    np.testing.assert_array_equal(got[: len(expected)], expected)
+    assert len(got) - len(expected) < 2 * 1152  # FFmpeg then no longer cuts the padding of the last frames
 
 
 def test_two_mp3_files_in_one_are_heard_both(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ Onnx = Annotated[Path | None, typer.Option(help="ONNX file to take instead of th
 
 
 @avatar_app.command("import")
-def import_command(  # noqa: PLR0917
+def import_command(
     source: Annotated[Path, typer.Argument(help="Training folder, package v2, server layout, or a pack.")],
     name: Name,
     generator: Onnx = None,
@@ -36,7 +36,7 @@ def import_command(  # noqa: PLR0917
     as_json: Json = False,
 ) -> None:
     """Make a pack of an avatar's source folder and publish it under a name."""
-    from workers.avatar.importing import import_avatar  # noqa: PLC0415  (OpenCV and ONNX Runtime)
+    from workers.avatar.importing import import_avatar
 
     keys.avatar_name(name)
     settings = read_settings()
@@ -56,7 +56,7 @@ def import_command(  # noqa: PLR0917
 
 
 @avatar_app.command("synth")
-def synth_command(  # noqa: PLR0917
+def synth_command(
     name: Name,
     frames: Annotated[int, typer.Option(min=1, help="Frames of the template clip.")] = 100,
     size: Annotated[str, typer.Option(help="Of a frame in pixels, both even.")] = "1280x720",
@@ -65,7 +65,7 @@ def synth_command(  # noqa: PLR0917
     as_json: Json = False,
 ) -> None:
     """Draw an avatar with seeded networks of the real size, for benchmarks and tests, and publish it."""
-    from workers.avatar.synthetic import make_synthetic  # noqa: PLC0415  (OpenCV)
+    from workers.avatar.synthetic import make_synthetic
 
     keys.avatar_name(name)
     width, height = _size(size)
@@ -81,7 +81,7 @@ def check_command(
     as_json: Json = False,
 ) -> None:
     """Say everything that is wrong with an avatar; exit code 2 when it cannot be used."""
-    from workers.avatar.checking import check  # noqa: PLC0415  (OpenCV and ONNX Runtime)
+    from workers.avatar.checking import check
 
     findings = check(target, read_settings())
     usable = all(finding.level != "error" for finding in findings)
@@ -105,8 +105,8 @@ def list_command(as_json: Json = False) -> None:
 
 
 def _publish(pack: "Pack", name: str, settings: Settings, as_json: bool) -> None:
-    from workers.avatar.pack import publish  # noqa: PLC0415
-    from workers.canary import publish_canary  # noqa: PLC0415
+    from workers.avatar.pack import publish
+    from workers.canary import publish_canary
 
     store = open_store(settings)
     publish_canary(pack, store, settings)  # first: nobody may meet a named avatar that cannot be proved

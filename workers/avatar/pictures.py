@@ -14,8 +14,8 @@ from jobs.avatar_spec import FrameSize, VideoTemplate, parsing_file
 from workers.avatar.pack import Pack
 from workers.render.crop import Picture
 
-# A JPEG ends with this marker, which entropy-coded data cannot contain. Decoders fill what a cut-off file lacks with
-# grey and say nothing. Some writers append a few bytes of their own after it.
+# A JPEG ends with this marker, which entropy-coded data cannot contain. Some decoders fill what a cut-off file lacks
+# with grey and say nothing. Some writers append a few bytes of their own after it.
 _JPEG_END, _JPEG_TAIL_BYTES = b"\xff\xd9", 1024
 _JPEG_START = b"\xff\xd8"
 
@@ -37,14 +37,14 @@ def read_picture(path: Path, name: str) -> Picture:
         data = path.read_bytes()
     except OSError as error:
         raise Rejected(f"Reading the picture {name} failed: {os.strerror(error.errno or 0)}.") from error
+    if data.startswith(_JPEG_START) and _JPEG_END not in data[-_JPEG_TAIL_BYTES:]:
+        raise Rejected(f"{name} is cut off, its end is missing: replace the file.")
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     except cv2.error:
         picture = None
     if picture is None:
         raise Rejected(f"{name} is not a picture that can be decoded: replace the file.")
-    if data.startswith(_JPEG_START) and _JPEG_END not in data[-_JPEG_TAIL_BYTES:]:
-        raise Rejected(f"The picture {name} is cut off, its end is missing: replace the file.")
     return np.asarray(picture, np.uint8)
 
 

@@ -49,7 +49,7 @@ def make_synthetic(
             f"A synthetic avatar cannot have {frames} frames of {width}x{height}: use at least one frame, and even "
             "sides of 16 to 8192 pixels."
         )
-    from workers.avatar import topology  # noqa: PLC0415  needs `onnx`, which rendering does not
+    from workers.avatar import topology
 
     face, heard = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
     if small:

@@ -28,19 +28,19 @@ def mel_spectrogram(audio: Float32, held: Span, total: int, mel: Span) -> Float3
     """Mel frames `mel` of a job's audio.
 
     Args:
-        audio: float32, shape (held.count,), 16 kHz mono: the part of the job's audio that is at hand.
+        audio: float32, shape (held.size,), 16 kHz mono: the part of the job's audio that is at hand.
         held: which samples of the whole audio those are; must cover `timing.sample_span(mel, total)`.
         total: samples of the whole audio; beyond both of its ends the signal is zero.
         mel: half-open range of mel frames.
 
     Returns:
-        float32, shape (80, mel.count), values in [-4, 4].
+        float32, shape (80, mel.size), values in [-4, 4].
     """
     signal = _pre_emphasised(audio, held)
     blocks = range(mel.start // BLOCK_FRAMES, (mel.stop - 1) // BLOCK_FRAMES + 1)
     columns = np.concatenate([_block(signal, held, total, block) for block in blocks], axis=1)
     first = mel.start - blocks.start * BLOCK_FRAMES
-    return np.ascontiguousarray(columns[:, first : first + mel.count])
+    return np.ascontiguousarray(columns[:, first : first + mel.size])
 
 
 def _pre_emphasised(audio: Float32, held: Span) -> Float64:
@@ -78,7 +78,8 @@ def _filter_bank() -> Float64:
 
     Source: M. Slaney, "Auditory Toolbox", Interval Research technical report 1998-010.
     """
-    edges_hz = _mel_to_hz(np.linspace(*_hz_to_mel(np.array([LOWEST_HZ, HIGHEST_HZ])), MEL_BANDS + 2))
+    lowest_mel, highest_mel = map(float, _hz_to_mel(np.array([LOWEST_HZ, HIGHEST_HZ])))
+    edges_hz = _mel_to_hz(np.linspace(lowest_mel, highest_mel, MEL_BANDS + 2))
     bins_hz = np.fft.rfftfreq(WINDOW_SAMPLES, 1.0 / SAMPLE_RATE_HZ)
     ramps = edges_hz[:, None] - bins_hz[None, :]
     widths = np.diff(edges_hz)[:, None]

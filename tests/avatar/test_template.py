@@ -1,0 +1,126 @@
+"""A decoded template equals what plain OpenCV and the plain decoder give."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from infra.errors import Failed
+from infra.media_video import decode_video
+from infra.settings import Settings
+from tests import avatar_sources as made
+from workers.avatar.demo import demo_pack
+from workers.avatar.importing import import_avatar
+from workers.avatar.pack import Pack, seal
+from workers.avatar.template import open_template
+
+
+@pytest.fixture
+def training(tmp_path: Path, networks: tuple[Path, Path], settings: Settings) -> Pack:
+    source = made.training_folder(tmp_path / "source", parsing=True)
+    (source / "parsing/2.png").unlink()
+    work_dir = tmp_path / "work"
+    work_dir.mkdir()
+    return import_avatar(source, work_dir, generator=networks[0], audio_encoder=networks[1], settings=settings)
+
+
+def test_frames_and_crops_equal_plain_opencv(training: Pack, settings: Settings) -> None:
+    template = open_template(training, settings.cache)
+    assert len(template) == made.FRAMES
+    assert template.frames.shape == (made.FRAMES, 64, 96, 3)
+    assert template.frames.dtype == np.uint8
+    for frame, (x0, y0, x1, y1) in enumerate(made.boxes()):
+        plain = cv2.imread(str(training.root / f"frames/{frame:06d}.jpg"))
+        assert plain is not None
+        assert np.array_equal(template.frames[frame], plain)
+        crop = cv2.resize(plain[y0:y1, x0:x1], (328, 328), interpolation=cv2.INTER_CUBIC)
+        assert np.array_equal(template.crops[frame], crop)
+        assert template.boxes[frame] == (x0, y0, x1, y1)
+
+
+def test_only_pure_red_and_pure_white_keep_the_template(training: Pack, settings: Settings) -> None:
+    template = open_template(training, settings.cache)
+    expected = np.zeros((made.SIDE, made.SIDE), bool)
+    expected[2:6, 3:8] = True
+    expected[20:22, 10:30] = True
+    for frame in (0, 1, 3, 5):
+        mask = template.keep_mask(frame)
+        assert mask is not None
+        assert mask.dtype == np.bool_
+        assert np.array_equal(mask, expected)
+    assert template.keep_mask(2) is None
+
+
+def test_an_avatar_without_parsing_maps_keeps_nothing(pack: Pack, settings: Settings) -> None:
+    template = open_template(pack, settings.cache)
+    assert [template.keep_mask(frame) for frame in range(len(template))] == [None] * 3
+
+
+def test_a_video_template_is_decoded_with_the_packs_matrix(settings: Settings) -> None:
+    pack = demo_pack()
+    template = open_template(pack, settings.cache)
+    decoded = list(decode_video(pack.root / "template.mp4", "smpte170m"))
+    other = next(decode_video(pack.root / "template.mp4", "bt709"))
+    assert len(decoded) == len(template) == 100
+    for frame in (0, 50, 99):
+        x0, y0, x1, y1 = template.boxes[frame]
+        assert np.array_equal(template.frames[frame], decoded[frame])
+        assert np.array_equal(template.crops[frame], decoded[frame][y0:y1, x0:x1]), "328 px need no resampling"
+    assert not np.array_equal(template.frames[0], other)
+
+
+def test_a_template_is_decoded_once_and_nobody_can_write_to_it(training: Pack, settings: Settings) -> None:
+    first = open_template(training, settings.cache)
+    shutil.rmtree(training.root / "frames")
+    second = open_template(training, settings.cache)
+    assert np.array_equal(first.frames, second.frames)
+    with pytest.raises(ValueError, match="read-only"):
+        second.frames[0, 0, 0, 0] = 1
+
+
+@pytest.mark.parametrize("name", ["frames.bgr", "crops.bgr", "keep.bool"])
+def test_a_cut_off_cache_file_is_made_again(name: str, training: Pack, settings: Settings) -> None:
+    whole = open_template(training, settings.cache).frames.copy()
+    (path,) = settings.cache.rglob(name)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert np.array_equal(open_template(training, settings.cache).frames, whole)
+    (again,) = settings.cache.rglob(name)
+    assert again.stat().st_size % 2 == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(b"no picture", "frames/000001.jpg is not a picture"), (None, "frames/000001.jpg measures 90x64")],
+)
+def test_a_pack_with_an_unusable_frame_fails_with_the_frame_named(
+    content: bytes | None, sentence: str, pack: Pack, settings: Settings, tmp_path: Path
+) -> None:
+    root = tmp_path / "broken"
+    shutil.copytree(pack.root, root, ignore=shutil.ignore_patterns("avatar.json"))
+    data = content or cv2.imencode(".jpg", made.picture(1, 90, 64))[1].tobytes()
+    (root / "frames/000001.jpg").write_bytes(data)
+    fields = {name: getattr(pack.spec, name) for name in ("frame_size", "template", "boxes", "provenance")}
+    broken = seal(root, **fields)
+    with pytest.raises(Failed, match="Template frame 1 of avatar") as failed:
+        open_template(broken, settings.cache)
+    assert sentence in str(failed.value)
+    assert not list(settings.cache.rglob("*.bgr")), "no half-decoded template may stay"
+
+
+def test_a_video_that_is_shorter_than_its_boxes_fails(tmp_path: Path, networks: tuple[Path, Path]) -> None:
+    root = tmp_path / "short"
+    root.mkdir()
+    for path, name in zip(networks, ("generator.onnx", "audio_encoder.onnx"), strict=True):
+        shutil.copyfile(path, root / name)
+    made.write_video(root / "template.mp4", frames=4)
+    short = seal(
+        root,
+        frame_size={"width": made.WIDTH, "height": made.HEIGHT},
+        template={"kind": "video", "matrix": "bt709"},
+        boxes=made.boxes(),
+        provenance={"layout": "drawn"},
+    )
+    with pytest.raises(Failed, match="ends after 4 frames, but has 6 crop boxes"):
+        open_template(short, tmp_path / "cache")
