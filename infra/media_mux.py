@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.audio.stream import AudioStream
@@ -45,8 +46,10 @@ def remux(
     """
     with ExitStack() as files:
         sound = files.enter_context(_open(audio)) if audio else None
+        if sound and not sound.streams.audio:
+            raise Failed(f"{audio} has no audio track to join with the video: encode it again.")
         # A movie timescale in which both samples and frames are whole keeps the lengths in the header exact.
-        timescale = sound.streams.audio[0].codec_context.sample_rate if sound and sound.streams.audio else 1000
+        timescale = sound.streams.audio[0].codec_context.sample_rate if sound else 1000
         output = files.enter_context(open_output(out, "+faststart", movie_timescale=str(timescale)))
         found = _copy(segments, sound, output, fps)
         if found != frames:
@@ -75,11 +78,7 @@ def _copy(segments: Iterable[Path], sound: InputContainer | None, output: Output
                 track = _Track(sound, output)
             elif _encoding(source) != first:
                 raise Failed(f"The segment {path} is encoded differently from the first one: render it again.")
-            for packet in segment.demux(source):
-                if packet.size == 0:  # how the demuxer says that it is done
-                    continue
-                if packet.is_corrupt:
-                    raise Failed(f"The segment {path} ends early: render it again.")
+            for packet in _packets(segment, source):
                 track.copy_until(index * tick)
                 packet.stream, packet.time_base = video, tick
                 packet.pts = packet.dts = index
@@ -95,19 +94,17 @@ class _Track:
 
     def __init__(self, sound: InputContainer | None, output: OutputContainer) -> None:
         self._output = output
-        self._packets: Iterator[Packet[AudioStream]] = iter(())
+        self._packets: Iterator[Packet[Any]] = iter(())
         if sound is not None:
             source = sound.streams.audio[0]
             self._stream = output.add_stream_from_template(source)
-            self._packets = (packet for packet in sound.demux(source) if packet.size)
+            self._packets = _packets(sound, source)
         self._waiting = next(self._packets, None)
 
     def copy_until(self, time_s: Fraction | None) -> None:
         """Copy the packets that begin by `time_s`, or all."""
         while (packet := self._waiting) is not None:
-            if packet.dts is None or packet.is_corrupt:
-                raise Failed("The audio track to be joined with the video is damaged: encode it again.")
-            if time_s is not None and packet.dts * packet.time_base > time_s:
+            if time_s is not None and packet.dts is not None and packet.dts * packet.time_base > time_s:
                 return
             packet.stream = self._stream
             self._output.mux_one(packet)
@@ -122,6 +119,7 @@ def _encoding(stream: VideoStream) -> tuple[object, ...]:
 
 def _verify(facts: MediaFacts, fps: int, frames: int, *, with_audio: bool, audio_may_exceed: bool) -> None:
     video, audio = facts.video, facts.audio
+    tolerance = 1 + fps / 1000  # one frame, and a millisecond for the rounding of rates
     wrong = None
     if video is None or video.codec != "h264":
         wrong = "has no H.264 track"
@@ -133,7 +131,7 @@ def _verify(facts: MediaFacts, fps: int, frames: int, *, with_audio: bool, audio
         wrong = "lost its audio track" if with_audio else "has an audio track that nobody asked for"
     elif audio is not None:
         ahead_frames = (audio.duration_s - video.duration_s) * fps
-        if ahead_frames < -1 or (ahead_frames > 1 and not audio_may_exceed):
+        if ahead_frames < -tolerance or (ahead_frames > tolerance and not audio_may_exceed):
             wrong = f"has {audio.duration_s:.3f} s of audio for {video.duration_s:.3f} s of video"
     if wrong:
         raise Failed(f"The joined video {facts.path} {wrong}: assemble it again.")
@@ -141,9 +139,22 @@ def _verify(facts: MediaFacts, fps: int, frames: int, *, with_audio: bool, audio
 
 @contextmanager
 def _open(path: Path) -> Iterator[InputContainer]:
-    """Open one of our own files; reading errors are translated here, before they meet the writer's translation."""
+    """Open one of our own files."""
     try:
-        with av.open(str(path.absolute()), "r", format="mp4") as container:
-            yield container
+        container = av.open(str(path.absolute()), "r", format="mp4")
     except (OSError, av.FFmpegError) as error:
-        raise Failed(f"Joining {path} into the video failed ({error.strerror}): make it again.") from error
+        raise Failed(f"{path} cannot be joined into a video ({error.strerror}): make it again.") from error
+    with container:
+        yield container
+
+
+def _packets(container: InputContainer, stream: VideoStream | AudioStream) -> "Iterator[Packet[Any]]":
+    """Read a track; errors of reading are translated here, before they could be taken for errors of writing."""
+    try:
+        for packet in container.demux(stream):
+            if packet.is_corrupt:
+                raise Failed(f"{container.name} ends early and cannot be joined into a video: make it again.")
+            if packet.size:  # an empty one is how the demuxer says that it is done
+                yield packet
+    except (OSError, av.FFmpegError) as error:
+        raise Failed(f"{container.name} cannot be joined into a video ({error.strerror}): make it again.") from error

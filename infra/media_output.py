@@ -4,12 +4,15 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 from av.container import OutputContainer
-from typing_extensions import Buffer
 
 from infra.errors import Failed
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 class _WholeWrites(io.FileIO):
@@ -21,7 +24,7 @@ class _WholeWrites(io.FileIO):
 
     error: OSError | None = None
 
-    def write(self, data: Buffer, /) -> int:
+    def write(self, data: "Buffer", /) -> int:
         rest = memoryview(data)
         try:
             while rest:

@@ -3,11 +3,10 @@
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import soundfile
-from typing_extensions import Buffer
 
 from infra.errors import Rejected
 from infra.media_headers import WAV_MAGIC, ogg_intact_bytes, read_wav_header
@@ -15,6 +14,9 @@ from infra.media_source import AudioSource, Block, Damaged
 
 _BLOCK_FRAMES: Final = 4096  # what comes with a decoding error is lost, so small: libFLAC's own usual block
 _UNKNOWN_FRAMES: Final = 2**62  # libsndfile's answer for a FLAC without a length is 2^63 - 1
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 class UnknownToSoundfile(Exception):
@@ -80,7 +82,7 @@ class _Beginning(io.FileIO):
         super().__init__(path)
         self._size = size
 
-    def readinto(self, buffer: Buffer, /) -> int:
+    def readinto(self, buffer: "Buffer", /) -> int:
         rest = max(self._size - self.tell(), 0)
         return super().readinto(memoryview(buffer)[:rest])
 

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 the job failed, 2 the input or the call is wrong, 3 Redis 
 """
 
 import getpass
+import logging
 import re
 import sys
 import traceback
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from jobs.fleet import Fleet
 
 from infra.errors import EXIT_FAILED, LipsyncError
+from infra.logs import configure_logs
 from jobs.console import Json, print_result, say
 
 app = typer.Typer(
@@ -50,6 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
+    configure_logs(logging.DEBUG if debug else logging.WARNING)
     for entry in sorted(entry_points(group=COMMANDS), key=lambda entry: entry.name):
         entry.load()(app)
     try:

@@ -120,6 +120,8 @@ class MemoryLedger:
             return Claim("unknown")
         refusal = self._refusal(book, part)
         if refusal:
+            if refusal in (JobState.PAUSED, JobState.FAILED) and book.offered.pop(part, None) is not None:
+                book.again[part] = now  # the message is used up: offer it again as soon as the job goes on
             return Claim(refusal)
         if part in book.claims:
             if book.claims[part] > now:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import soundfile
 
 from infra.media_decode import open_audio
+from infra.media_video import SegmentEncoder, VideoFormat
 
 Samples = npt.NDArray[np.float32]
 """`(n, channels)`, float32, in [-1, 1]."""
@@ -159,3 +160,18 @@ def delay_s(reference: npt.NDArray[np.float32], heard: npt.NDArray[np.float32], 
     product = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(reference, size))
     lag = int(np.argmax(np.fft.irfft(product, size)))
     return (lag if lag < size // 2 else lag - size) / rate_hz
+
+
+def moving(video: VideoFormat, index: int) -> npt.NDArray[np.uint8]:
+    """A picture that no other index has, easily compressed."""
+    rows, columns = np.mgrid[: video.height, : video.width]
+    shades = np.stack([rows + 3 * index, columns + 2 * index, rows + columns + index], axis=-1)
+    return (shades // 2 % 256).astype(np.uint8)
+
+
+def segment(path: Path, video: VideoFormat, start: int, stop: int) -> Path:
+    """Encode the frames `[start, stop)` of `moving` as the product does."""
+    with SegmentEncoder(path, video, first_frame=start, threads=1) as encoder:
+        for index in range(start, stop):
+            encoder.write(moving(video, index))
+    return path

@@ -4,7 +4,6 @@ A server whose program is not installed skips the test on a laptop and fails it 
 """
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +22,8 @@ from uuid import uuid4
 
 import pytest
 
+from infra.embedded_redis import find_redis_server
+from infra.errors import Failed
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -305,20 +306,24 @@ def redis_server(
     port: int = 0,
     password: str | None = None,
     options: Mapping[str, str] | None = None,
+    program: Path | None = None,
 ) -> Iterator[RedisServer]:
-    """A real `redis-server`, on a unix socket and, with `port`, on that port of 127.0.0.1.
+    """A real `redis-server` (the PATH's or the wheel's), on a unix socket and, with `port`, on that port of 127.0.0.1.
 
     Args:
         directory: where its data lie, kept when the block ends; by default a new one, deleted at the end.
         port: TCP port; 0 means the socket only. `url` names the port when there is one.
         password: `requirepass`.
         options: more lines of its configuration, such as `{"appendonly": "yes"}`.
+        program: which redis-server; by default the one that a local fleet would take.
     """
     import redis
 
-    program = shutil.which("redis-server")
     if program is None:
-        missing("there is no redis-server on the PATH")
+        try:
+            program = find_redis_server()
+        except Failed as error:
+            missing(str(error))
     # A socket's path may have about 100 characters: pytest's own directories are too deep.
     with tempfile.TemporaryDirectory(prefix="redis-") as scratch:
         socket_path = Path(scratch) / "redis.sock"

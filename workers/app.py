@@ -94,10 +94,8 @@ def _start_runner(fleet: Fleet, node: str) -> PartRunner:
             avatars.get(resolve(ref, fleet.store))
     else:
         prove_with_demo(settings)
-    runner = PartRunner(settings, fleet.store, fleet.ledger, avatars, node, fleet.dispatch)
-    runner.obey_sigterm()
     log.info("worker_ready", worker=node)
-    return runner
+    return PartRunner(settings, fleet.store, fleet.ledger, avatars, node, fleet.dispatch)
 
 
 def _add_pulse(fleet: Fleet, node: str) -> None:

@@ -127,6 +127,7 @@ def _open_session(path: Path, settings: Settings) -> Any:
         import onnxruntime  # large, and absent on clients that only submit
     except ImportError:
         raise Failed("Rendering needs ONNX Runtime: install lipsync-fleet with its extra `cpu` or `gpu`.") from None
+    onnxruntime.disable_telemetry_events()
     provider = choose_provider(settings.providers, onnxruntime.get_available_providers())
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL

@@ -4,7 +4,6 @@ import json
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import structlog
@@ -40,7 +39,6 @@ class PartRunner:
     name: str
     dispatch: Callable[[list[str]], int]
     """Rings for what these jobs need next."""
-    keeper: ClaimKeeper | None = None
 
     def answer(self, task: str, payload: dict[str, Any]) -> str:
         """Handle one message. Nothing that a message or a job can contain makes this raise, save a lost connection.
@@ -61,7 +59,8 @@ class PartRunner:
             return self._work(job, part, claim)
 
     def _work(self, job: str, part: str, claim: Claim) -> str:
-        keeper = self.keeper = ClaimKeeper(self.ledger, job, part, claim.attempt)
+        keeper = ClaimKeeper(self.ledger, job, part, claim.attempt)
+        before = signal.signal(signal.SIGTERM, lambda *_: keeper.hand_back())
         try:
             with keeper:
                 record = self._do(read_manifest(job, self.store), part, claim.attempt, keeper)
@@ -78,9 +77,11 @@ class PartRunner:
             reason = f"An unexpected {type(error).__name__} while working on part {part}: {error}"
             verdict = self._give_back(job, part, claim, reason, FAILURE_WEIGHT)
         finally:
-            self.keeper = None
+            signal.signal(signal.SIGTERM, before)
         log.info("part_ended", attempt=claim.attempt, verdict=verdict)
         self.dispatch([job])
+        if keeper.handed_back:
+            raise SystemExit(0)  # the pool that sent the signal waits for this process to end
         return verdict
 
     def _do(self, manifest: Manifest, part: str, attempt: int, keeper: ClaimKeeper) -> Record:
@@ -130,13 +131,3 @@ class PartRunner:
         log.warning("part_failed", attempt=claim.attempt, error=reason)
         delay_s = min(2.0 ** (claim.attempt - 1), MAX_DELAY_S) if weight != HANDED_BACK_WEIGHT else 0.0
         return self.ledger.fail(job, part, claim.attempt, reason, weight, delay_s)
-
-    def obey_sigterm(self) -> None:
-        """Hand the work back when this process is told to stop, instead of leaving the claim to run out."""
-
-        def on_sigterm(_number: int, _frame: FrameType | None) -> None:
-            if self.keeper is None:
-                raise SystemExit(0)
-            self.keeper.hand_back()
-
-        signal.signal(signal.SIGTERM, on_sigterm)

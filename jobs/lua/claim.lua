@@ -5,7 +5,11 @@ if not state then return {'unknown', 0} end
 if state == 'cancelled' or state == 'done' then return {state, 0} end
 if redis.call('HEXISTS', RECORDS, part) == 1 then return {'done', 0} end
 if redis.call('HEXISTS', QUARANTINE, part) == 1 then return {'quarantined', 0} end
-if state == 'paused' or state == 'failed' then return {state, 0} end
+if state == 'paused' or state == 'failed' then
+  -- The message is used up: offer the part again as soon as the job goes on.
+  if redis.call('ZREM', OFFERED, part) == 1 then redis.call('ZADD', AGAIN, now, part) end
+  return {state, 0}
+end
 if part == 'assemble' then
   if state ~= 'assembling' then return {'early', 0} end
 elseif part ~= 'audio' and tonumber(part) >= number('chunks_total') then

@@ -49,7 +49,8 @@ def _findings(target: str | Path, settings: Settings, store: ObjectStore | None)
         if folder.exists():
             raise Rejected(f"{target} is a file: give a folder, or the name or digest of an avatar in the store.")
         shelves = store or open_store(settings)
-        yield from _sound_pack(fetch_pack(shelves, resolve(str(target), shelves), settings.cache), settings)
+        digest = resolve(str(target), shelves)
+        yield from _sound_pack(fetch_pack(shelves, digest, settings.cache, settings.cache_disk_mb), settings)
     elif (folder / AVATAR_JSON).is_file():
         yield from _pack(folder, settings)
     else:

@@ -8,6 +8,7 @@ from typing import Final
 from infra.object_store import ObjectStore
 from jobs import keys
 from jobs.avatar_spec import AUDIO_ENCODER_FILE, GENERATOR_FILE, FrameSize, Provenance, VideoTemplate
+from jobs.avatars import list_avatars
 from workers.avatar.pack import Pack, open_pack, publish, seal
 
 DEMO: Final = "demo"
@@ -33,10 +34,15 @@ def demo_canary() -> bytes:
 
 
 def publish_demo(store: ObjectStore) -> None:
-    """Put the demo pack and the canary that ships with it into a store; doing it again changes nothing."""
+    """Put the demo pack and the canary that ships with it into a store; doing it again changes nothing.
+
+    Where the name means another avatar already, it keeps doing so.
+    """
     pack = demo_pack()
-    store.put(keys.canary(pack.digest), demo_canary())
-    publish(pack, store, DEMO)
+    named = {avatar.name: avatar.digest for avatar in list_avatars(store)}
+    if named.get(DEMO, pack.digest) == pack.digest:
+        store.put(keys.canary(pack.digest), demo_canary())
+        publish(pack, store, DEMO)
 
 
 def build_demo_pack(drawn: Path, root: Path) -> Pack:
