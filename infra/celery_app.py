@@ -1,12 +1,13 @@
 """The Celery application: one place for all settings of queue and workers, for producers and workers alike."""
 
+import ssl
 from typing import Any
 
 import celery
 from kombu.exceptions import OperationalError
 
 from infra.errors import Unreachable
-from infra.redis_connection import HEALTH_CHECK_S, SOCKET_TIMEOUT_S, masked
+from infra.redis_connection import HEALTH_CHECK_S, masked
 from infra.settings import Settings
 
 VISIBILITY_TIMEOUT_S = 300
@@ -16,6 +17,7 @@ CHUNK_TIME_LIMIT_S = 280
 LONG_TIME_LIMIT_S = 6 * 3600
 """For parts that grow with the video; redelivery finds them claimed and leaves quietly."""
 MODEL_LOAD_LIMIT_S = 600.0
+SOCKET_TIMEOUT_S = 30.0
 
 
 def make_celery_app(settings: Settings, queue: str) -> celery.Celery:
@@ -40,6 +42,7 @@ def make_celery_app(settings: Settings, queue: str) -> celery.Celery:
         task_send_sent_event=True,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
+        broker_use_ssl={"ssl_cert_reqs": ssl.CERT_REQUIRED} if settings.redis.startswith("rediss:") else None,
         broker_connection_timeout=settings.connect_timeout_s,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,

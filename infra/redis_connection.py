@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -12,7 +12,6 @@ from infra.errors import Failed, Unreachable
 from infra.settings import Settings
 
 HEALTH_CHECK_S = 10
-SOCKET_TIMEOUT_S = 30.0
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -21,9 +20,9 @@ def connect(settings: Settings) -> redis.Redis:
         settings.redis,
         decode_responses=True,
         socket_connect_timeout=settings.connect_timeout_s,
-        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_timeout=settings.connect_timeout_s,  # all commands are short: an answer is due as soon as a connection
         health_check_interval=HEALTH_CHECK_S,
-        retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), 3),
+        retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), 1),  # redis-py nests retries: one here is three in all
         **({} if settings.redis.startswith("unix:") else {"socket_keepalive": True}),
     )
 
@@ -31,10 +30,9 @@ def connect(settings: Settings) -> redis.Redis:
 def masked(url: str) -> str:
     """An address fit for messages and logs: the password is replaced."""
     parts = urlsplit(url)
-    if parts.password is None:
-        return url
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+    netloc = parts.netloc if parts.password is None else f"{parts.username or ''}:***@{host}"
+    return f"{parts.scheme}://{netloc}{parts.path}"
 
 
 @contextmanager

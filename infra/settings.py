@@ -1,10 +1,11 @@
 """Settings, read once from the environment (`LIPSYNC_*`) into one frozen object and passed down."""
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -63,7 +64,7 @@ class Settings(BaseSettings):
     """Names or digests, separated by commas, that a worker loads and proves before its first task."""
     max_attempts: int = Field(default=3, ge=1)
     """Failed executions of one part of a job before it is quarantined."""
-    connect_timeout_s: float = Field(default=5.0, gt=0)
+    connect_timeout_s: float = Field(default=5.0, gt=0, le=600)
     remote_control: bool = False
     """Whether workers obey Celery's remote control; whoever reaches Redis could use it."""
 
@@ -74,15 +75,20 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _known_scheme(cls, value: SecretStr | None) -> SecretStr | None:
+    def _read_alike_by_ledger_and_queue(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
             raise ValueError("must begin with redis://, rediss:// or unix://")
+        if value is not None and not _is_plain(value.get_secret_value()):
+            raise ValueError(
+                "expected is scheme://user:password@host:port/number, or unix://user:password@/path, with `%2F` for a "
+                "slash, `%23` for # and `%3F` for a question mark in the password"
+            )
         return value
 
     @property
     def redis(self) -> str:
         """Address of Redis as redis-py spells it; may contain a password, so never log it."""
-        return self.redis_url.get_secret_value() if self.redis_url else f"unix://{self.local_socket}"
+        return self.redis_url.get_secret_value() if self.redis_url else f"unix://{quote(str(self.local_socket))}"
 
     @property
     def broker_url(self) -> str:
@@ -102,6 +108,19 @@ class Settings(BaseSettings):
     def local_socket(self) -> Path:
         """Unix socket of the local fleet's Redis."""
         return self.home.absolute() / "redis.sock"
+
+
+def _is_plain(redis_url: str) -> bool:
+    """Whether redis-py and Celery read the same in this address; of options, only those of TLS do."""
+    parts = urlsplit(redis_url)
+    try:
+        port = parts.port
+    except ValueError:
+        return False
+    options = [option for option in parts.query.split("&") if option]
+    if parts.fragment or not all(option.startswith("ssl_") for option in options):
+        return False
+    return port is None if parts.scheme == "unix" else re.fullmatch(r"(/\d*)?", parts.path) is not None
 
 
 def read_settings() -> Settings:

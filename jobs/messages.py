@@ -1,7 +1,7 @@
 """Task names and payloads. A message is a doorbell: `{"v": 1, "job": …, "chunk": …}` and no more."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,7 +19,7 @@ _FIXED_TASKS = {part: task for task, part in _FIXED_PARTS.items()}
 
 class _JobMessage(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-    v: Literal[1]
+    v: int = Field(ge=1, le=1)
     job: str = Field(max_length=26)
 
 
@@ -45,7 +45,7 @@ def part_of(task: str, payload: Mapping[str, Any]) -> tuple[str, str]:
         message = model.model_validate(dict(payload))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))[:80] or "payload"
+        where = repr(".".join(map(str, first["loc"]))[:80] or "payload")
         raise Rejected(f"A message for {task} was refused: {where}: {first['msg']}.") from None
     job = keys.job_id(message.job)
     return job, _FIXED_PARTS.get(task) or str(message.chunk)  # type: ignore[attr-defined]

@@ -9,9 +9,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -99,6 +100,46 @@ def _listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Forwarder:
+    """A TCP connection to a server that can be cut: what a network does to those who rely on it."""
+
+    def __init__(self, target: int) -> None:
+        self.port = free_port()
+        self._target = target
+        self._ends: list[socket.socket] = []
+        self.up()
+
+    def up(self) -> None:
+        """Take connections (again)."""
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._serve, args=(self._listener,), daemon=True).start()
+
+    def down(self) -> None:
+        """Refuse connections and break those that are open."""
+        for end in [self._listener, *self._ends]:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self._ends.clear()
+
+    def _serve(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+                self._ends += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
 
 
 # --- S3 ----------------------------------------------------------------------------------------------------------
@@ -340,7 +381,7 @@ def redis_server(
         config = Path(scratch) / "redis.conf"
         config.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
         login = f":{password}@" if password else ""
-        url = f"redis://{login}127.0.0.1:{port}/0" if port else f"unix://{login}{socket_path}?db=0"
+        url = f"redis://{login}127.0.0.1:{port}/0" if port else f"unix://{login}{socket_path}"
 
         def answers() -> bool:
             try:

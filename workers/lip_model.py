@@ -101,9 +101,12 @@ def _load(path: Path, settings: Settings, inputs: tuple[Shape, ...], output: Sha
     for tensor, expected in zip(found, inputs, strict=True):
         _check_tensor(path, "input", tensor, expected)
     _check_tensor(path, "output", session.get_outputs()[0], output)
-    exported = found[0].shape[0]
+    sizes = {tensor.shape[0] for tensor in (*found, session.get_outputs()[0]) if isinstance(tensor.shape[0], int)}
+    if len(sizes) > 1:
+        raise Rejected(f"{path.name} was exported for several batch sizes at once, {sorted(sizes)}: export it anew.")
+    exported = sizes.pop() if sizes else None
     on_cpu = session.get_providers()[0] == _PROVIDER_NAMES["cpu"]
-    batch = exported if isinstance(exported, int) else settings.batch or (1 if on_cpu else ACCELERATOR_BATCH)
+    batch = exported or settings.batch or (1 if on_cpu else ACCELERATOR_BATCH)
     return _Network(session, tuple(tensor.name for tensor in found), session.get_outputs()[0].name, batch)
 
 

@@ -139,7 +139,7 @@ def new_fleet(folder: Path, redis_url: str, pack: Pack, cache: Path, stack: Exit
     """A fleet without workers, its avatar published."""
     settings = Settings(
         home=folder / "home",
-        redis_url=redis_url,  # type: ignore[arg-type]
+        redis_url=redis_url,
         store=(folder / "store").as_uri(),
         cache=cache,
         providers="cpu",

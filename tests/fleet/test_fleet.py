@@ -61,7 +61,7 @@ def test_two_workers_render_what_one_process_renders(fleet: FleetUnderTest, tmp_
     facts = read_facts(video)
     assert facts.video is not None and facts.audio is not None
     assert (facts.video.codec, facts.audio.codec, facts.video.pixel_format) == ("h264", "aac", "yuv420p")
-    assert (facts.video.fps, facts.video.frames, facts.video.constant_rate) == (25, 233, True)
+    assert (float(facts.video.fps), facts.video.frames, facts.video.constant_rate) == (25.0, 233, True)
     assert facts.video.first_s == 0 and facts.faststart
     assert abs(facts.video.duration_s - facts.audio.duration_s) <= 1 / 25
     assert abs(facts.audio.duration_s - 9.3) <= 1 / 25

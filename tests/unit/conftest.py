@@ -4,12 +4,18 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from hypothesis import HealthCheck
+from hypothesis import settings as profile
 
 from infra.settings import Settings
 from tests.avatar_sources import HEIGHT, WIDTH, make_networks
 from tests.unit.naive import speech
 from workers.avatar.pack import Pack
 from workers.avatar.synthetic import make_synthetic
+
+# No check by the clock: on a fresh checkout Hypothesis first builds its table of characters, within an example.
+profile.register_profile("unit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+profile.load_profile("unit")
 
 
 @pytest.fixture(scope="session")

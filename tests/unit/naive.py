@@ -26,7 +26,7 @@ def mel(audio: Float32) -> npt.NDArray[np.float64]:
     spectrum = librosa.stft(emphasised, n_fft=800, hop_length=200, win_length=800, window="hann", pad_mode="constant")
     filters = librosa.filters.mel(sr=16_000, n_fft=800, n_mels=80, fmin=55, fmax=7600)
     level = 20 * np.log10(np.maximum(1e-5, filters @ np.abs(spectrum))) - 20
-    return np.clip(8 * (level + 100) / 100 - 4, -4, 4)
+    return np.asarray(np.clip(8 * (level + 100) / 100 - 4, -4, 4), np.float64)
 
 
 def counts(samples: int) -> tuple[int, int]:

@@ -47,7 +47,6 @@ def reader(audio: naive.Float32, asked: list[Span]) -> Callable[[Span], naive.Fl
 
 
 @given(samples=LENGTHS, seed=st.integers(0, 1000), data=st.data())
-@profile(deadline=None)
 def test_mel_of_a_range_equals_that_slice_of_the_whole(samples: int, seed: int, data: st.DataObject) -> None:
     audio, frames = naive.speech(samples, seed), mel_frame_count(samples)
     start = data.draw(st.integers(0, frames - 1))
@@ -77,7 +76,7 @@ def test_mel_of_single_frames_of_a_long_file_equals_the_whole() -> None:
 @given(samples=LENGTHS, length=st.sampled_from(MODES), cuts=st.sets(st.integers(1, 70)), seed=st.integers(0, 9))
 @example(samples=3000, length="reference", cuts={1, 2, 3}, seed=0)
 @example(samples=40_000, length="exact", cuts=set(range(1, 63)), seed=1)
-@profile(deadline=None, max_examples=30)
+@profile(max_examples=30)
 def test_what_a_chunk_hears_equals_the_whole(
     models: Models, kind: str, batch: int, threads: int, samples: int, length: LengthMode, cuts: set[int], seed: int
 ) -> None:

@@ -147,7 +147,7 @@ def test_the_video_of_a_range_is_as_long_as_its_sound(both: tuple[Rendered, Path
     with av.open(str(both[1])) as container:
         video, sound = container.streams.video[0], container.streams.audio[0]
         assert video.average_rate == 25
-        lengths_s = [float(stream.duration * stream.time_base) for stream in (video, sound)]
+        lengths_s = [float((stream.duration or 0) * (stream.time_base or 0)) for stream in (video, sound)]
     assert lengths_s[0] == pytest.approx(1.2, abs=1e-6)
     assert lengths_s[1] == pytest.approx(1.2, abs=0.04)
 

@@ -15,9 +15,7 @@ failed        x      -      -        x        -    -        x
 cancelled     -      -      -        -        -    -        -
 """
 HEAD, *ROWS = [line.split() for line in TABLE.strip().splitlines()]
-MOVES = [
-    (row[0], target, mark == "x") for row in ROWS for target, mark in zip(HEAD[3:], row[1:], strict=True)
-]
+MOVES = [(row[0], target, mark == "x") for row in ROWS for target, mark in zip(HEAD[3:], row[1:], strict=True)]
 
 
 def test_the_table_names_every_state() -> None:

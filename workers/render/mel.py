@@ -36,19 +36,17 @@ def mel_spectrogram(audio: Float32, held: Span, total: int, mel: Span) -> Float3
     Returns:
         float32, shape (80, mel.size), values in [-4, 4].
     """
-    signal = _pre_emphasised(audio, held)
+    signal = _pre_emphasised(audio)
     blocks = range(mel.start // BLOCK_FRAMES, (mel.stop - 1) // BLOCK_FRAMES + 1)
     columns = np.concatenate([_block(signal, held, total, block) for block in blocks], axis=1)
     first = mel.start - blocks.start * BLOCK_FRAMES
     return np.ascontiguousarray(columns[:, first : first + mel.size])
 
 
-def _pre_emphasised(audio: Float32, held: Span) -> Float64:
+def _pre_emphasised(audio: Float32) -> Float64:
     """`y[n] = x[n] - 0.97 x[n-1]`, `y[0] = x[0]`; the first sample of a later part only serves its successor."""
     signal = audio.astype(np.float64)
     signal[1:] -= PRE_EMPHASIS * audio[:-1].astype(np.float64)
-    if held.start:
-        signal[0] = 0.0
     return signal
 
 
