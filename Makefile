@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 LOCKS  := requirements
 
-.PHONY: install dev demo test lint format bench lock clean
+.PHONY: install dev demo test lint format bench lock clean clean-venv
 
 install: $(VENV)/.installed  ## the command `lipsync` in .venv, able to render on this machine's CPU
 dev: $(VENV)/.developed      ## the same, with the tools that test and lint
@@ -51,5 +51,8 @@ lock:  ## needs uv on the PATH
 	$(COMPILE) -c $(LOCKS)/dev.txt --extra cpu -o $(LOCKS)/cpu.txt
 	$(COMPILE) -c $(LOCKS)/dev.txt --extra gpu -o $(LOCKS)/gpu.txt
 
-clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+clean-venv:
+	rm -rf $(VENV)
+
+clean: clean-venv
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

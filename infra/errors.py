@@ -3,7 +3,8 @@
     LipsyncError
     ├── Rejected      the input or the call is wrong: fix it (exit code 2)
     │   └── NotFound  what was named does not exist
-    ├── Failed        a person must look: a broken pack, a missing bucket, a full disk (exit code 1)
+    ├── Failed        something must be mended first: a broken pack, a missing bucket, a full disk (exit code 2)
+    │   └── JobFailed it was accepted and did not come to its end (exit code 1)
     ├── Transient     try again later: a server restarts, a connection broke
     │   └── Unreachable  Redis or the store cannot be reached (exit code 3)
     └── ClaimLost     somebody else has the work or nobody wants it: stop quietly
@@ -34,7 +35,15 @@ class NotFound(Rejected):
 
 
 class Failed(LipsyncError):
-    """Something is broken that a person must look at."""
+    """Something is broken that a person must look at before the same can work."""
+
+    exit_code = EXIT_REJECTED
+
+
+class JobFailed(Failed):
+    """A job that was accepted did not come to its end."""
+
+    exit_code = EXIT_FAILED
 
 
 class Transient(LipsyncError):

@@ -50,6 +50,10 @@ def redis_errors(settings: Settings) -> Iterator[None]:
         raise Failed(f"Redis at {address} refuses this user: {error}. Check LIPSYNC_REDIS_URL.") from error
     except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError, OSError) as error:
         hint = "start a local fleet with `lipsync up`, or set LIPSYNC_REDIS_URL"
+        if "certificate" in str(error).lower():
+            hint = (
+                "its TLS certificate was not accepted; name its authority with ?ssl_ca_certs=FILE in LIPSYNC_REDIS_URL"
+            )
         raise Unreachable(f"Redis at {address} cannot be reached ({type(error).__name__}): {hint}.") from error
     except redis.exceptions.OutOfMemoryError as error:
         raise Unreachable(f"Redis at {address} is out of memory; give it more or wait until jobs end.") from error

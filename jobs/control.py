@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from infra.errors import Failed, NotFound, Rejected
+from infra.errors import Failed, JobFailed, NotFound, Rejected
 from infra.object_store import ObjectStore
 from jobs import keys
 from jobs.assemble import sha256_of
@@ -102,7 +102,7 @@ def fetch_video(job: str, out: Path, ledger: Ledger, store: ObjectStore) -> Path
     """
     status = read_status(job, ledger, store)
     if status.state is JobState.FAILED:
-        raise Failed(f"Job {job} failed: {status.error}")
+        raise JobFailed(f"Job {job} failed: {status.error}")
     if status.state is not JobState.DONE:
         raise Rejected(f"Job {job} is {status.state}; there is no video to fetch yet.")
     if not out.parent.is_dir():

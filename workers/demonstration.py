@@ -5,7 +5,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from infra.errors import Failed, Rejected
+from infra.errors import JobFailed, Rejected
 from infra.settings import Settings
 from jobs.avatars import read_spec, resolve
 from jobs.cli import default_owner
@@ -27,7 +27,7 @@ def demonstrate(settings: Settings, workers: int, out: Path, quiet: bool) -> dic
 
     Raises:
         Rejected: `out` cannot be written.
-        Failed: the job did not finish.
+        JobFailed: the job did not finish.
     """
     if not out.absolute().parent.is_dir():
         raise Rejected(f"{out.parent} is not a folder, so {out.name} cannot be written there.")
@@ -45,7 +45,9 @@ def demonstrate(settings: Settings, workers: int, out: Path, quiet: bool) -> dic
             for status in follow(job, fleet.ledger, fleet.store):
                 report(status.frames_done, status.frames_total, status.fps, status.eta_s, status.state)
         if status.state is not JobState.DONE:
-            raise Failed(f"Job {job} ended as {status.state}: {status.error}; the logs lie in {local.home / 'logs'}.")
+            raise JobFailed(
+                f"Job {job} ended as {status.state}: {status.error}; the logs lie in {local.home / 'logs'}."
+            )
         video = fetch_video(job, out.absolute(), fleet.ledger, fleet.store)
     seconds = round(time.monotonic() - started_s, 1)
     return {"job_id": job, "output": str(video), "frames": status.frames_total, "fps": status.fps, "seconds": seconds}

@@ -1,6 +1,7 @@
 """The two networks of an avatar in warm ONNX Runtime sessions, on what the session really got."""
 
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ _PROVIDER_NAMES = {
     "cpu": "CPUExecutionProvider",
 }
 ACCELERATOR_BATCH = 8
+PROVIDING = ("onnxruntime", "onnxruntime-gpu")
+"""The packages of the extras `cpu` and `gpu`: both contain the same module."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,10 @@ def _open_session(path: Path, settings: Settings) -> Any:
         import onnxruntime  # large, and absent on clients that only submit
     except ImportError:
         raise Failed("Rendering needs ONNX Runtime: install lipsync-fleet with its extra `cpu` or `gpu`.") from None
+    if all(_is_installed(package) for package in PROVIDING):
+        raise Failed(
+            "Both onnxruntime and onnxruntime-gpu are installed and overwrite each other: keep only one extra."
+        )
     onnxruntime.disable_telemetry_events()
     provider = choose_provider(settings.providers, onnxruntime.get_available_providers())
     options = onnxruntime.SessionOptions()
@@ -157,6 +164,14 @@ def _open_session(path: Path, settings: Settings) -> Any:
             "libraries, or set LIPSYNC_PROVIDERS=cpu."
         )
     return session
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def choose_provider(asked: Providers, available: list[str]) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -203,7 +204,7 @@ def test_a_changed_byte_in_an_avatar_is_found(run: Run, avatar: str, store: Path
     network.write_bytes(data)
     shutil.rmtree(tmp_path / "cache")
     out = tmp_path / "out.mp4"
-    assert "generator.onnx" in sentence(run("render", good(tmp_path), "--avatar", avatar, "--out", out, code=1))
+    assert "generator.onnx" in sentence(run("render", good(tmp_path), "--avatar", avatar, "--out", out, code=2))
     assert not out.exists()
     run("avatar", "check", avatar, code=2)
 
@@ -220,7 +221,7 @@ def test_networks_of_another_kind_are_refused(run: Run, store: Path, tmp_path: P
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
 def test_a_store_that_cannot_be_written_is_named(run: Run, avatar: str, store: Path, tmp_path: Path) -> None:
     store.chmod(0o500)
-    assert str(store) in sentence(run("submit", good(tmp_path), "--avatar", avatar, code=1))
+    assert str(store) in sentence(run("submit", good(tmp_path), "--avatar", avatar, code=2))
 
 
 def test_a_store_whose_place_is_taken_by_a_file_is_named(
@@ -228,7 +229,26 @@ def test_a_store_whose_place_is_taken_by_a_file_is_named(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("LIPSYNC_STORE", (tmp_path / "file").as_uri())
-    assert "file" in sentence(run("submit", good(tmp_path), code=1))
+    assert "file" in sentence(run("submit", good(tmp_path), code=2))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may mount a small disk")
+def test_a_store_that_fills_up_leaves_nothing_of_the_job(
+    run: Run, avatar: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], check=False)
+    if mounted.returncode:
+        pytest.skip("nothing may be mounted here")
+    try:
+        shutil.copytree(store, disk, dirs_exist_ok=True)
+        monkeypatch.setenv("LIPSYNC_STORE", disk.as_uri())
+        long = write_audio(tmp_path / "long.wav", chirp(60.0, 16_000), 16_000)  # 3.84 MB of job audio
+        assert str(disk) in sentence(run("submit", long, "--avatar", avatar, code=2))
+        assert not (disk / "jobs").exists() and json.loads(run("jobs", "--json")[0]) == []
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_any_work(run: Run, avatar: str, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from infra.settings import Settings
+from jobs import keys
 from jobs.avatars import read_spec, resolve
 from jobs.fleet import Fleet
 from jobs.states import JobState
@@ -68,6 +69,14 @@ class FleetUnderTest:
             )
         )
         return self.workers[name]
+
+    def holds_a_claim(self, name: str, job: str, chunks: int) -> bool:
+        """Whether a worker renders a chunk of a job right now: the ledger's own book, which nobody else needs."""
+        ledger = self.fleet.ledger
+        holders = ledger._redis.hgetall(f"{self.settings.redis_prefix}{keys.ledger_job(job)}:holders")
+        return any(
+            f" on {name}@" in holder and part.isdigit() and int(part) < chunks for part, holder in holders.items()
+        )
 
     def kill(self, name: str) -> None:
         """SIGKILL a worker, parent and child, as the kernel or a power cut would."""

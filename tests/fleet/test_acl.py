@@ -28,16 +28,18 @@ def documented_rules() -> list[str]:
     return str(lines[0][1]).split()
 
 
-@pytest.fixture(scope="module", params=["path", "wheel"])
+@pytest.fixture(scope="module", params=["path", "path, own channels", "wheel"])
 def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     """A Redis on a port of loopback, whose default user has a password and whose user `fleet` has the rules."""
     program = carried_redis_server() if request.param == "wheel" else None
     if request.param == "wheel" and program is None:
         missing("no package carries a redis-server for this machine")
+    rules = documented_rules()
+    if request.param.endswith("own channels"):
+        assert "`&lipsync:*` is enough" in DOCUMENT.read_text()
+        rules[rules.index("&*")] = "&lipsync:*"
     with redis_server(port=free_port(), password=ADMIN_PASSWORD, program=program) as running:
-        administrator(running).execute_command(
-            "ACL", "SETUSER", "fleet", "on", f">{FLEET_PASSWORD}", *documented_rules()
-        )
+        administrator(running).execute_command("ACL", "SETUSER", "fleet", "on", f">{FLEET_PASSWORD}", *rules)
         yield running
 
 

@@ -71,15 +71,15 @@ def test_two_workers_render_what_one_process_renders(fleet: FleetUnderTest, tmp_
 
 
 def test_a_job_outlives_a_worker_that_is_killed(fleet: FleetUnderTest, tmp_path: Path) -> None:
-    fleet.start_worker("doomed")
-    job = fleet.submit(40.0, chunk_frames=100)
-    wait_until(lambda: fleet.status(job).frames_done > 0, 60, "the first frames")
-    ledger = fleet.fleet.ledger
-    wait_until(lambda: any(ledger.part_state(job, str(c)) is PartState.CLAIMED for c in range(10)), 30, "a claim")
+    for name in ("doomed", "heir"):
+        fleet.start_worker(name)
+    job = fleet.submit(60.0, chunk_frames=100)
+    wait_until(lambda: fleet.log("doomed").count("part_ended") > 0, 60, "a part by the one that will die")
+    wait_until(lambda: fleet.holds_a_claim("doomed", job, 15), 30, "a claim of the one that will die")
     fleet.kill("doomed")
-    fleet.start_worker("heir")
     video = fleet.finished(job)
-    assert_same_video(video, reference(fleet, 40.0, 100, tmp_path))
+    assert fleet.workers["heir"].poll() is None
+    assert_same_video(video, reference(fleet, 60.0, 100, tmp_path))
     assert_published_once(fleet, job)
 
 

@@ -172,7 +172,7 @@ def test_a_machine_without_any_redis_is_told_what_to_install(
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode == 1 and "install redis-server" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "install redis-server" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_flower_s_interface_knows_workers_tasks_and_the_queue(

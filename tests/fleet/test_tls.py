@@ -50,11 +50,12 @@ def port(certificates: Path) -> Iterator[int]:
         missing("this redis-server was built without TLS")
 
 
-def documented_fleet(port: int, authority: Path) -> Fleet:
-    """A fleet by the documented address, with host, password and authority filled in."""
+def documented_fleet(port: int, authority: Path | None) -> Fleet:
+    """A fleet by the documented address, with host, password and authority filled in; None means the system's."""
     (address,) = re.findall(r"'(rediss://\S+ssl_ca_certs=\S+)'", DOCUMENT.read_text())
     parts = urlsplit(address)
-    query = re.sub(r"ssl_ca_certs=[^&]+", f"ssl_ca_certs={authority}", parts.query)
+    assert parts.query.startswith("ssl_ca_certs=")
+    query = f"ssl_ca_certs={authority}" if authority else ""
     url = urlunsplit(parts._replace(netloc=f"127.0.0.1:{port}", query=query))
     return Fleet(Settings.model_validate({"redis_url": url, "connect_timeout_s": 2.0}))
 
@@ -68,9 +69,12 @@ def test_ledger_and_queue_speak_tls_with_the_server_that_the_authority_vouches_f
     assert fleet.ledger.queue_depth() == 1
 
 
-def test_ledger_and_queue_refuse_a_server_of_another_authority(port: int, certificates: Path) -> None:
+@pytest.mark.parametrize("authority", ["foreign.pem", None])
+def test_ledger_and_queue_refuse_a_server_of_another_authority(
+    port: int, certificates: Path, authority: str | None
+) -> None:
     kombu.pools.reset()  # connections are shared by address, and nothing but the query differs from the other test's
-    fleet = documented_fleet(port, certificates / "foreign.pem")
+    fleet = documented_fleet(port, certificates / authority if authority else None)
     with pytest.raises(Unreachable):
         fleet.ledger.ping()
     with pytest.raises(Unreachable):
