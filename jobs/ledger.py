@@ -140,6 +140,9 @@ class Ledger(Protocol):
     def worker_seen(self, worker: str) -> None:
         """A worker is alive."""
 
+    def worker_gone(self, worker: str) -> None:
+        """A worker takes its leave."""
+
     def workers_alive(self) -> int:
         """Workers seen within the last half minute."""
 

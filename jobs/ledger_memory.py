@@ -269,6 +269,9 @@ class MemoryLedger:
     def worker_seen(self, worker: str) -> None:
         self._workers[worker] = self._clock()
 
+    def worker_gone(self, worker: str) -> None:
+        self._workers.pop(worker, None)
+
     def workers_alive(self) -> int:
         return sum(seen > self._clock() - WORKER_TTL_S for seen in self._workers.values())
 

@@ -145,6 +145,10 @@ class RedisLedger:
         with redis_errors(self._settings):
             self._redis.zadd(self._key(keys.WORKERS), {worker: self._now_s()})
 
+    def worker_gone(self, worker: str) -> None:
+        with redis_errors(self._settings):
+            self._redis.zrem(self._key(keys.WORKERS), worker)
+
     def workers_alive(self) -> int:
         with redis_errors(self._settings):
             oldest = self._now_s() - WORKER_TTL_S

@@ -5,9 +5,11 @@ loading is done in the child. An exception there would be swallowed by the pool 
 model; so a child that fails says why through a pipe, stops its parent, and exits.
 """
 
+import mmap
 import os
 import signal
 import socket
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -41,13 +43,14 @@ def run_worker(settings: Settings, name: str | None = None) -> int:
     """
     configure_logs()
     signals.setup_logging.connect(lambda **_: configure_logs(), weak=False)  # keeps Celery from setting up its own
-    node = f"{name or f'gpu{settings.device}-{os.getpid()}'}@{socket.gethostname()}"
+    node = f"{name or f'worker{settings.device}-{os.getpid()}'}@{socket.gethostname()}"
     fleet = Fleet(settings)
     fleet.check()
     failures, failed = os.pipe()
     os.set_blocking(failures, False)
-    _add_tasks(fleet, node, failed)
-    _add_pulse(fleet, node)
+    proved = mmap.mmap(-1, 1)  # shared with the child
+    _add_tasks(fleet, node, failed, proved)
+    _add_pulse(fleet, node, proved)
     fleet.app.worker_main(
         ["worker", "--pool=prefork", "--concurrency=1", "--without-gossip", "--without-mingle", "-n", node]
     )
@@ -59,13 +62,15 @@ def run_worker(settings: Settings, name: str | None = None) -> int:
     return EXIT_FAILED
 
 
-def _add_tasks(fleet: Fleet, node: str, failed: int) -> None:
+def _add_tasks(fleet: Fleet, node: str, failed: int, proved: mmap.mmap) -> None:
     runner: PartRunner | None = None
 
     def start(**_: object) -> None:
         nonlocal runner
         try:
             runner = _start_runner(fleet, node)
+            proved[0] = 1
+            fleet.ledger.worker_seen(node)
         except BaseException as error:
             sentence = str(error) if isinstance(error, LipsyncError) else f"{type(error).__name__}: {error}"
             os.write(failed, sentence.encode()[:60000])
@@ -98,12 +103,13 @@ def _start_runner(fleet: Fleet, node: str) -> PartRunner:
     return PartRunner(settings, fleet.store, fleet.ledger, avatars, node, fleet.dispatch)
 
 
-def _add_pulse(fleet: Fleet, node: str) -> None:
+def _add_pulse(fleet: Fleet, node: str, proved: mmap.mmap) -> None:
     """Let the parent report this worker alive and look after the ledger, whatever the child is doing."""
 
     def beat() -> None:
         try:
-            fleet.ledger.worker_seen(node)
+            if proved[0]:
+                fleet.ledger.worker_seen(node)
             if fleet.ledger.my_turn("dispatch", TURN_S):
                 fleet.dispatch()
         except LipsyncError as error:
@@ -121,6 +127,8 @@ def _add_pulse(fleet: Fleet, node: str) -> None:
         def stop(self, _consumer: Any) -> None:
             if self.entry is not None:
                 self.entry.cancel()
+            with suppress(LipsyncError):
+                fleet.ledger.worker_gone(node)
 
     app: Celery = fleet.app
     app.steps["consumer"].add(Pulse)

@@ -460,6 +460,8 @@ def test_workers_count_while_they_are_seen(ledger: Ledger) -> None:
     for name in ("a", "b", "a"):
         ledger.worker_seen(name)
     assert ledger.workers_alive() == 2
+    ledger.worker_gone("a")
+    assert ledger.workers_alive() == 1
 
 
 def test_one_of_many_has_the_turn(ledger: Ledger) -> None:
