@@ -6,6 +6,7 @@ from typing import Any
 import celery
 from kombu.exceptions import OperationalError
 
+from infra import queue_transport
 from infra.errors import Unreachable
 from infra.redis_connection import HEALTH_CHECK_S, masked
 from infra.settings import Settings
@@ -14,6 +15,8 @@ VISIBILITY_TIMEOUT_S = 300
 """After so long an unacknowledged message is delivered again; above the longest chunk and its upload."""
 CHUNK_TIME_LIMIT_S = 280
 """A chunk that takes longer hangs; below the visibility timeout."""
+SOFT_MARGIN_S = 20
+"""So long before the hard limit a part is told, so that it can fail in order; the hard one kills the process."""
 LONG_TIME_LIMIT_S = 6 * 3600
 """For parts that grow with the video; redelivery finds them claimed and leaves quietly."""
 MODEL_LOAD_LIMIT_S = 600.0
@@ -22,6 +25,7 @@ SOCKET_TIMEOUT_S = 30.0
 
 def make_celery_app(settings: Settings, queue: str) -> celery.Celery:
     """An application that talks JSON only, keeps no results, and acknowledges a message when its work is done."""
+    queue_transport.install()
     app = celery.Celery("lipsync", broker=settings.broker_url)
     app.conf.update(
         accept_content=["json"],
@@ -74,4 +78,4 @@ def send(app: celery.Celery, settings: Settings, task: str, payload: dict[str, A
             retry_policy={"max_retries": 3, "interval_start": 0.1, "interval_step": 0.4, "interval_max": 1.0},
         )
     except (OperationalError, OSError) as error:
-        raise Unreachable(f"The queue on Redis at {masked(settings.redis)} did not take a message.") from error
+        raise Unreachable(f"The queue on Redis at {masked(settings.redis)} did not take a message: {error}") from error

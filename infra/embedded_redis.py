@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import redis
@@ -59,6 +60,17 @@ def redis_command(server: Path, folder: Path, socket: Path) -> list[str]:
         "daemonize": "no",
     }
     return [str(server), *(word for name, value in settings.items() for word in (f"--{name}", value))]
+
+
+def refuse_running(socket: Path) -> None:
+    """Make sure that no Redis serves this socket already.
+
+    Raises:
+        Failed: one does, left over from a fleet that was killed.
+    """
+    with suppress(redis.RedisError):
+        if redis.Redis(unix_socket_path=str(socket), socket_timeout=1.0).ping():
+            raise Failed(f"A Redis of an earlier fleet still serves {socket}: stop it first.")
 
 
 def wait_for_redis(socket: Path, process: subprocess.Popen[bytes]) -> None:

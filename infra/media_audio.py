@@ -3,7 +3,7 @@
 Both stream: memory does not grow with the length of the source, and no statistic of the whole clip is taken.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -37,7 +37,9 @@ def mono_blocks(source: AudioSource, rate_hz: int) -> Iterator[Samples]:
         yield block[:, 0]
 
 
-def encode_m4a(source: AudioSource, path: Path, *, bit_rate: int = 128_000) -> float:
+def encode_m4a(
+    source: AudioSource, path: Path, *, bit_rate: int = 128_000, watch: Callable[[], object] = lambda: None
+) -> float:
     """Encode a source as AAC in an .m4a file.
 
     One or two channels stay as they are; more become their mean, since what each of them carries is often unknown.
@@ -48,6 +50,7 @@ def encode_m4a(source: AudioSource, path: Path, *, bit_rate: int = 128_000) -> f
         source: an open source whose blocks were not read yet.
         path: file to write.
         bit_rate: bits per second of the whole track.
+        watch: called between blocks; what it raises ends the work.
 
     Returns:
         Length of the encoded audio in seconds, priming excluded.
@@ -68,6 +71,7 @@ def encode_m4a(source: AudioSource, path: Path, *, bit_rate: int = 128_000) -> f
         stream = output.add_stream("aac", rate=rate_hz, layout=layout, format="fltp")
         stream.codec_context.bit_rate = bit_rate
         for block in _resampled(blocks, channels, source.sample_rate, rate_hz):
+            watch()
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.T), format="fltp", layout=layout)
             frame.sample_rate, frame.pts, frame.time_base = rate_hz, samples, Fraction(1, rate_hz)
             output.mux(stream.encode(frame))

@@ -55,6 +55,8 @@ def redis_errors(settings: Settings) -> Iterator[None]:
                 "its TLS certificate was not accepted; name its authority with ?ssl_ca_certs=FILE in LIPSYNC_REDIS_URL"
             )
         raise Unreachable(f"Redis at {address} cannot be reached ({type(error).__name__}): {hint}.") from error
+    except redis.exceptions.ReadOnlyError as error:
+        raise Unreachable(f"Redis at {address} takes no writes: it is a replica, or about to fail over.") from error
     except redis.exceptions.OutOfMemoryError as error:
         raise Unreachable(f"Redis at {address} is out of memory; give it more or wait until jobs end.") from error
     except redis.RedisError as error:

@@ -68,6 +68,11 @@ class Settings(BaseSettings):
     remote_control: bool = False
     """Whether workers obey Celery's remote control; whoever reaches Redis could use it."""
 
+    @field_validator("home", "cache")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()  # other processes with other working directories must find them, too
+
     @field_validator("avatars", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -102,12 +107,12 @@ class Settings(BaseSettings):
     @property
     def store_url(self) -> str:
         """Address of the store, the local default filled in."""
-        return self.store or (self.home / "store").absolute().as_uri()
+        return self.store or (self.home / "store").as_uri()
 
     @property
     def local_socket(self) -> Path:
         """Unix socket of the local fleet's Redis."""
-        return self.home.absolute() / "redis.sock"
+        return self.home / "redis.sock"
 
 
 def _is_plain(redis_url: str) -> bool:

@@ -9,6 +9,7 @@ from infra.media_audio import encode_m4a
 from infra.media_decode import open_audio
 from infra.media_mux import remux
 from infra.object_store import ObjectStore
+from infra.store_directory import file_blocks
 from jobs import keys
 from jobs.ledger import Record
 from jobs.manifest import Manifest
@@ -28,9 +29,8 @@ def encode_audio_track(manifest: Manifest, attempt: int, store: ObjectStore, che
         check()
         track = folder / "audio.m4a"
         with open_audio(source_file, allow_truncated=manifest.allow_truncated) as source:
-            encode_m4a(source, track, bit_rate=AUDIO_BIT_RATE)
-        check()
-        return store_part(track, keys.encoded_audio(manifest.job), attempt, store)
+            encode_m4a(source, track, bit_rate=AUDIO_BIT_RATE, watch=check)
+        return store_part(track, keys.encoded_audio(manifest.job), attempt, store, check)
 
 
 def assemble_video(
@@ -53,8 +53,7 @@ def assemble_video(
             frames=manifest.frames_total,
             audio_may_exceed=manifest.length == "reference",
         )
-        check()
-        return store_part(joined, keys.video(manifest.job), attempt, store)
+        return store_part(joined, keys.video(manifest.job), attempt, store, check)
 
 
 def _segments(
@@ -78,11 +77,16 @@ def _fetch(key: str, record: Record, path: Path, store: ObjectStore) -> None:
         raise Failed(f"{store.location(key)} is not what was recorded for it: it was changed or damaged.")
 
 
-def store_part(path: Path, key: str, attempt: int, store: ObjectStore, frames: int = 0) -> Record:
-    """Upload a finished file and return the record that the ledger keeps of it."""
-    record = Record(attempt, sha256_of(path), path.stat().st_size, frames)
-    store.put_file(key, path)
-    return record
+def store_part(path: Path, key: str, attempt: int, store: ObjectStore, check: Check, frames: int = 0) -> Record:
+    """Upload a finished file, as long as it is wanted, and return the record that the ledger keeps of it."""
+
+    def wanted_blocks() -> Iterator[bytes]:
+        for block in file_blocks(path):
+            check()
+            yield block
+
+    size = store.put_stream(key, wanted_blocks())
+    return Record(attempt, sha256_of(path), size, frames)
 
 
 def sha256_of(path: Path) -> str:

@@ -3,9 +3,12 @@
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from infra.errors import Rejected
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
 
@@ -18,3 +21,15 @@ def print_result(document: Mapping[str, Any] | list[Any], text: str, *, as_json:
 def say(text: str) -> None:
     """Tell a person something that is not the result."""
     print(text, file=sys.stderr, flush=True)
+
+
+def check_output(path: Path) -> None:
+    """Refuse a file that cannot be written, before any work is done for it.
+
+    Raises:
+        Rejected: it lies in no folder, or is one.
+    """
+    if not path.absolute().parent.is_dir():
+        raise Rejected(f"{path.parent} is not a folder, so {path.name} cannot be written there.")
+    if path.is_dir():
+        raise Rejected(f"{path} is a folder; name a file for the video.")

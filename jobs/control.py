@@ -7,6 +7,7 @@ from infra.errors import Failed, JobFailed, NotFound, Rejected
 from infra.object_store import ObjectStore
 from jobs import keys
 from jobs.assemble import sha256_of
+from jobs.console import check_output
 from jobs.ledger import Ledger, Record
 from jobs.manifest import Manifest, read_manifest
 from jobs.scratch import scratch_folder
@@ -41,6 +42,9 @@ def move_job(job: str, target: JobState, ledger: Ledger, store: ObjectStore) -> 
         Rejected: its state does not allow the move.
     """
     before = read_status(job, ledger, store).state
+    if target is JobState.QUEUED and before is not JobState.PAUSED:
+        hint = f"; `lipsync retry {job}` lets it go on" if before is JobState.FAILED else ""
+        raise Rejected(f"Job {job} is {before}, and only a paused job can be resumed{hint}.")
     after = ledger.move(job, target)
     if after is not target:
         raise Rejected(f"Job {job} is {after or before} and cannot become {target}.")
@@ -59,10 +63,15 @@ def retry_job(job: str, ledger: Ledger, store: ObjectStore, parts: list[str] | N
     status = read_status(job, ledger, store)
     if status.state is not JobState.FAILED:
         raise Rejected(f"Job {job} is {status.state}; only a failed job can be retried.")
+    unharmed = set(parts or ()) - set(ledger.quarantine(job))
+    if unharmed and ledger.view(job) is not None:
+        raise Rejected(f"Job {job} has no quarantined chunk {', '.join(sorted(unharmed))}.")
     state = ledger.retry(job, parts)
     if state is None:
         manifest = read_manifest(job, store)
-        ledger.open(ticket_of(manifest), finished_segments(manifest, store))
+        opened = ledger.open(ticket_of(manifest), finished_segments(manifest, store))
+        if opened != job:
+            raise Rejected(f"Job {job} was submitted again with the same idempotency key, as job {opened}.")
         state = JobState.QUEUED
     return state
 
@@ -105,8 +114,7 @@ def fetch_video(job: str, out: Path, ledger: Ledger, store: ObjectStore) -> Path
         raise JobFailed(f"Job {job} failed: {status.error}")
     if status.state is not JobState.DONE:
         raise Rejected(f"Job {job} is {status.state}; there is no video to fetch yet.")
-    if not out.parent.is_dir():
-        raise Rejected(f"{out.parent} is not a folder, so {out.name} cannot be written there.")
+    check_output(out)
     try:
         store.get_file(keys.video(job), out)
     except NotFound:

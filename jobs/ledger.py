@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from ulid import ULID
+
 from jobs.states import JobState, PartState
 
 CLAIM_TTL_S = 30.0
@@ -16,6 +18,11 @@ FAILURE_WEIGHT = 10
 """What one failure counts towards `max_attempts * FAILURE_WEIGHT`, at which a part is quarantined."""
 TRANSIENT_WEIGHT = 1
 """A store or network that does not answer is forgiven ten times as often as a failure."""
+MAX_DELAY_S = 60.0
+LEAVE_TO_OTHERS_S = 1.0
+"""How soon a part is offered again that was declined by the worker which failed it last."""
+UNWATCHED_S = 30.0
+"""Claims that run out while nobody looks after a job for so long are nobody's fault."""
 HANDED_BACK_WEIGHT = 0
 """A worker that is told to stop hands its part back, and that counts for nothing."""
 
@@ -32,12 +39,18 @@ class JobTicket:
     owner: str
     idempotency_key: str | None = None
 
+    @property
+    def born_ms(self) -> int:
+        """When the job id was made, in milliseconds since the epoch; the same however often the job is opened."""
+        return int(ULID.from_str(self.job).milliseconds)
+
 
 class Claim(NamedTuple):
     """The answer to somebody who wants a part.
 
     `verdict` is `claimed`, or the reason why not: `done`, `taken`, `quarantined`, `early` (assembly before its time),
-    `unknown` (no such job or part), or the job's state when that forbids work: `paused`, `failed`, `cancelled`, `done`.
+    `others` (the caller failed this part last, and other workers are alive), `unknown` (no such job or part), or the
+    job's state when that forbids work: `paused`, `failed`, `cancelled`, `done`.
     """
 
     verdict: str
@@ -111,7 +124,10 @@ class Ledger(Protocol):
         """
 
     def fail(self, job: str, part: str, attempt: int, error: str, weight: int, delay_s: float) -> str:
-        """Give a part back: `again`, `quarantined` (the job has failed now) or `lost` (it was not the caller's)."""
+        """Give a part back: `again`, `quarantined` (the job has failed now) or `lost` (it was not the caller's).
+
+        It is offered again after `delay_s`, doubled with every failure up to `MAX_DELAY_S`; at once with weight 0.
+        """
 
     def move(self, job: str, target: JobState, error: str | None = None) -> JobState | None:
         """Move a job if that is legal; return the state it is in afterwards, None when there is no such job."""

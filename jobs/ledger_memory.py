@@ -4,8 +4,18 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from jobs.ledger import CLAIM_TTL_S, FAILURE_WEIGHT, Claim, JobTicket, JobView, Record
-from jobs.states import ASSEMBLE_PART, AUDIO_PART, ENDED, OFFERING, JobState, PartState, may_move
+from jobs.ledger import (
+    CLAIM_TTL_S,
+    FAILURE_WEIGHT,
+    LEAVE_TO_OTHERS_S,
+    MAX_DELAY_S,
+    UNWATCHED_S,
+    Claim,
+    JobTicket,
+    JobView,
+    Record,
+)
+from jobs.states import ASSEMBLE_PART, AUDIO_PART, OFFERING, JobState, PartState, may_move
 
 WORKER_TTL_S = 30.0
 
@@ -31,6 +41,8 @@ class _Book:
     quarantine: dict[str, str] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
     progress: dict[str, int] = field(default_factory=dict)
+    culprits: dict[str, str] = field(default_factory=dict)
+    swept_s: float = 0.0
 
     @property
     def all_done(self) -> bool:
@@ -40,22 +52,30 @@ class _Book:
         for book in (self.claims, self.holders, self.progress):
             book.pop(part, None)
 
-    def count_failure(self, part: str, weight: int, reason: str) -> bool:
+    def fail(self, reason: str) -> None:
+        if self.state in OFFERING:
+            self.error, self.state = reason, JobState.FAILED
+
+    def count_failure(self, part: str, worker: str, weight: int, reason: str) -> bool:
         """Whether the part may be tried again."""
+        if weight == 0:
+            return True
+        self.culprits[part] = worker
         self.failures[part] = self.failures.get(part, 0) + weight
-        if weight == 0 or self.failures[part] < self.ticket.max_attempts * FAILURE_WEIGHT:
+        if self.failures[part] < self.ticket.max_attempts * FAILURE_WEIGHT:
             return True
         self.quarantine[part] = reason
         self.offered.pop(part, None)
         self.again.pop(part, None)
-        if self.state in OFFERING:
-            self.error, self.state = reason, JobState.FAILED
+        self.fail(reason)
         return False
 
-    def vanished(self, part: str) -> bool:
-        attempt, worker = self.holders[part]
+    def void_claim(self, part: str, now_s: float) -> bool:
+        """Whether the part may be tried again."""
+        _, worker = self.holders[part]
         self.release(part)
-        return self.count_failure(part, FAILURE_WEIGHT, f"its worker vanished (attempt {attempt} on {worker})")
+        weight = 0 if now_s - self.swept_s > UNWATCHED_S else FAILURE_WEIGHT
+        return self.count_failure(part, worker, weight, f"part {part}: its worker {worker} vanished")
 
 
 class MemoryLedger:
@@ -75,7 +95,8 @@ class MemoryLedger:
             if known != ticket.job:
                 return known
         if ticket.job not in self._jobs:
-            book = _Book(ticket, self._clock(), updated_s=self._clock())
+            now_s = self._clock()
+            book = _Book(ticket, now_s, updated_s=now_s, swept_s=now_s)
             book.records.update(done or {})
             if AUDIO_PART not in book.records:
                 book.again[AUDIO_PART] = 0.0
@@ -90,9 +111,11 @@ class MemoryLedger:
         if book is None or book.state not in OFFERING:
             return []
         for part in [part for part, deadline in book.claims.items() if deadline <= now]:
-            if book.vanished(part):
+            if book.void_claim(part, now):
                 book.again[part] = now
-        if book.state is JobState.FAILED:
+        book.swept_s = now
+        if book.quarantine:
+            book.fail(next(iter(book.quarantine.values())))
             return []
         if book.state is not JobState.ASSEMBLING and book.all_done:
             book.state = JobState.ASSEMBLING
@@ -126,9 +149,14 @@ class MemoryLedger:
         if part in book.claims:
             if book.claims[part] > now:
                 return Claim("taken")
-            if not book.vanished(part):
+            if not book.void_claim(part, now):
                 return Claim("quarantined")
-        attempt = book.attempts[part] = book.attempts.get(part, 0) + 1
+        if book.culprits.get(part) == worker and len(self._workers) > 1:
+            book.offered.pop(part, None)
+            book.again[part] = now + LEAVE_TO_OTHERS_S
+            return Claim("others")
+        age = int(now - book.ticket.born_ms / 1000) + 1
+        attempt = book.attempts[part] = max(book.attempts.get(part, 0) + 1, age)
         book.claims[part] = now + self._claim_ttl_s
         book.holders[part] = (attempt, worker)
         book.offered.pop(part, None)
@@ -172,11 +200,14 @@ class MemoryLedger:
             return "duplicate"
         book.records[part] = record
         book.release(part)
-        for each in (book.offered, book.again, book.attempts, book.failures, book.quarantine):
+        mended = list(book.quarantine) == [part]
+        for each in (book.offered, book.again, book.attempts, book.failures, book.quarantine, book.culprits):
             each.pop(part, None)
         book.updated_s = self._clock()
         if part == ASSEMBLE_PART:
             book.output, book.error, book.state = output, None, JobState.DONE
+        elif book.state is JobState.FAILED and mended:
+            book.error, book.state = None, JobState.QUEUED
         elif book.state is JobState.RUNNING and book.all_done:
             book.state = JobState.ASSEMBLING
             book.again[ASSEMBLE_PART] = self._clock()
@@ -186,11 +217,15 @@ class MemoryLedger:
         book = self._jobs.get(job)
         if book is None or book.holders.get(part, (0, ""))[0] != attempt:
             return "lost"
+        worker = book.holders[part][1]
         book.release(part)
+        if book.state in (JobState.CANCELLED, JobState.DONE):
+            return "lost"
         book.updated_s = self._clock()
-        if not book.count_failure(part, weight, error):
+        if not book.count_failure(part, worker, weight, error):
             return "quarantined"
-        book.again[part] = self._clock() + delay_s
+        doubled = 2 ** (book.failures[part] / weight - 1) if weight else 0
+        book.again[part] = self._clock() + min(delay_s * doubled, MAX_DELAY_S)
         return "again"
 
     def move(self, job: str, target: JobState, error: str | None = None) -> JobState | None:
@@ -242,7 +277,9 @@ class MemoryLedger:
         )
 
     def part_state(self, job: str, part: str) -> PartState:
-        book = self._jobs[job]
+        book = self._jobs.get(job)
+        if book is None:
+            return PartState.PENDING
         found = (
             (part in book.records, PartState.DONE),
             (part in book.quarantine, PartState.QUARANTINED),
@@ -260,7 +297,7 @@ class MemoryLedger:
         return dict(book.quarantine) if book else {}
 
     def active(self) -> list[str]:
-        return [job for job, book in self._jobs.items() if book.state not in ENDED]
+        return [job for job, book in self._jobs.items() if book.state in OFFERING]
 
     def latest(self, count: int) -> list[JobView]:
         views = (self.view(job) for job in reversed(self._jobs))

@@ -7,7 +7,7 @@ from typing import Any
 from infra.redis_connection import connect, redis_errors
 from infra.settings import Settings
 from jobs import keys
-from jobs.ledger import CLAIM_TTL_S, FAILURE_WEIGHT, Claim, JobTicket, JobView, Record
+from jobs.ledger import CLAIM_TTL_S, FAILURE_WEIGHT, LEAVE_TO_OTHERS_S, MAX_DELAY_S, Claim, JobTicket, JobView, Record
 from jobs.states import ASSEMBLE_PART, JobState, PartState, states_before
 
 KEEP_ENDED_S = 7 * 24 * 3600
@@ -43,6 +43,7 @@ class RedisLedger:
         fields: list[str | int] = [
             *("state", JobState.QUEUED, "chunks_total", ticket.chunks_total, "frames_total", ticket.frames_total),
             *("limit", ticket.max_attempts * FAILURE_WEIGHT, "avatar", ticket.avatar, "owner", ticket.owner),
+            *("born", ticket.born_ms),
         ]
         finished = [text for part, record in (done or {}).items() for text in (part, _write(record))]
         opened = self._run(
@@ -66,7 +67,9 @@ class RedisLedger:
         return [str(part) for part in self._run("offer", job, window, round(stale_s * 1000), FAILURE_WEIGHT)]
 
     def claim(self, job: str, part: str, worker: str) -> Claim:
-        verdict, attempt = self._run("claim", job, part, worker, self._claim_ttl_ms, FAILURE_WEIGHT)
+        verdict, attempt = self._run(
+            "claim", job, part, worker, self._claim_ttl_ms, FAILURE_WEIGHT, round(LEAVE_TO_OTHERS_S * 1000)
+        )
         return Claim(str(verdict), int(attempt))
 
     def renew(self, job: str, part: str, attempt: int, frames: int) -> str:
@@ -76,7 +79,8 @@ class RedisLedger:
         return str(self._run("finish", job, part, _write(record), output or ""))
 
     def fail(self, job: str, part: str, attempt: int, error: str, weight: int, delay_s: float) -> str:
-        return str(self._run("fail", job, part, attempt, error, weight, round(delay_s * 1000)))
+        delays_ms = (round(delay_s * 1000), round(MAX_DELAY_S * 1000))
+        return str(self._run("fail", job, part, attempt, error, weight, *delays_ms))
 
     def move(self, job: str, target: JobState, error: str | None = None) -> JobState | None:
         state = self._run("move", job, target, error or "", *sorted(states_before(target)))

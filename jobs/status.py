@@ -72,12 +72,11 @@ def read_status(job: str, ledger: Ledger, store: ObjectStore) -> Status:
 def _status_from_store(job: str, store: ObjectStore) -> Status:
     """A job that the ledger has forgotten: done, cancelled, or interrupted by the loss of Redis' data."""
     manifest = read_manifest(job, store)
-    output, error = None, None
-    try:
-        state, output = JobState.DONE, str(json.loads(store.get(keys.result(job)))["output"])
-    except NotFound:
-        state = JobState.CANCELLED
-        if store.size(keys.tombstone(job)) is None:
+    state, output, error = JobState.CANCELLED, None, None
+    if store.size(keys.tombstone(job)) is None:
+        try:
+            state, output = JobState.DONE, str(json.loads(store.get(keys.result(job)))["output"])
+        except NotFound:
             state, error = JobState.FAILED, f"The ledger lost this job; `lipsync retry {job}` takes it up again."
     done = state is JobState.DONE
     return Status(

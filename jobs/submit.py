@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from ulid import ULID
 
-from infra.errors import LipsyncError, Rejected
+from infra.errors import LipsyncError, Rejected, Transient, Unreachable
 from infra.media_decode import open_audio
 from infra.object_store import ObjectStore
 from jobs import keys
@@ -97,6 +97,8 @@ def open_job(manifest: Manifest, ledger: Ledger, store: ObjectStore) -> str:
     """
     try:
         opened = ledger.open(ticket_of(manifest))
+    except Transient as error:  # Redis may have opened it all the same, so its objects stay
+        raise Unreachable(f"{error} `lipsync status {manifest.job}` tells whether the job was opened.") from error
     except LipsyncError:
         _forget(manifest.job, store)
         raise

@@ -15,13 +15,14 @@ from typing import Any
 import structlog
 from celery import Celery, bootsteps, signals
 
-from infra.celery_app import CHUNK_TIME_LIMIT_S, LONG_TIME_LIMIT_S
+from infra.celery_app import CHUNK_TIME_LIMIT_S, LONG_TIME_LIMIT_S, SOFT_MARGIN_S
 from infra.errors import EXIT_FAILED, LipsyncError
 from infra.logs import configure_logs
 from infra.settings import Settings
 from jobs.avatars import resolve
 from jobs.fleet import Fleet
 from jobs.messages import ASSEMBLE, ENCODE_AUDIO, RENDER_CHUNK
+from jobs.scratch import sweep_scratch
 from workers.canary import prove_with_demo
 from workers.tasks import PartRunner
 from workers.warm import WarmAvatars
@@ -39,11 +40,12 @@ def run_worker(settings: Settings, name: str | None = None) -> int:
     """Run a worker until it is told to stop: SIGTERM finishes the part, SIGQUIT hands it back at once.
 
     Returns:
-        The process' exit code: not 0 when the model could not be loaded or proved.
+        The process' exit code: 0 after SIGTERM, not 0 when it was torn from its work, or the model could not be proved.
     """
     configure_logs()
     signals.setup_logging.connect(lambda **_: configure_logs(), weak=False)  # keeps Celery from setting up its own
     node = f"{name or f'worker{settings.device}-{os.getpid()}'}@{socket.gethostname()}"
+    sweep_scratch()
     fleet = Fleet(settings)
     fleet.check()
     failures, failed = os.pipe()
@@ -51,13 +53,15 @@ def run_worker(settings: Settings, name: str | None = None) -> int:
     proved = mmap.mmap(-1, 1)  # shared with the child
     _add_tasks(fleet, node, failed, proved)
     _add_pulse(fleet, node, proved)
+    controllers: list[Any] = []  # Celery keeps its exit code to itself
+    signals.worker_init.connect(lambda sender, **_: controllers.append(sender), weak=False)
     fleet.app.worker_main(
         ["worker", "--pool=prefork", "--concurrency=1", "--without-gossip", "--without-mingle", "-n", node]
     )
     try:
         reason = os.read(failures, 65536).decode()
     except BlockingIOError:
-        return 0
+        return int(controllers[0].exitcode or 0)
     log.error("worker_refused_to_start", reason=reason)
     return EXIT_FAILED
 
@@ -83,7 +87,8 @@ def _add_tasks(fleet: Fleet, node: str, failed: int, proved: mmap.mmap) -> None:
                 raise RuntimeError("The worker has no model.")
             return runner.answer(task, {"positional arguments": args} if args else payload)
 
-        fleet.app.task(name=task, typing=False, time_limit=time_limit)(answer)
+        soft_limit = time_limit - SOFT_MARGIN_S
+        fleet.app.task(name=task, typing=False, time_limit=time_limit, soft_time_limit=soft_limit)(answer)
 
     signals.worker_process_init.connect(start, weak=False)
     for task, time_limit in _TIME_LIMITS_S.items():

@@ -98,7 +98,7 @@ def compare_canary(digest: str, answer: Picture, stored_png: bytes, provider: st
     if difference > TOLERANCE:
         raise Failed(
             f"The canary frame of avatar {digest} differs by {difference} grey levels on {provider}: this machine "
-            "would render wrong frames, so it takes no work; check its driver and its ONNX Runtime."
+            "would render wrong frames; check its driver and its ONNX Runtime."
         )
 
 

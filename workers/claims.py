@@ -30,7 +30,7 @@ class ClaimKeeper:
         self._held_at_s = self._asked_at_s = time.monotonic()
         self._lock = threading.Lock()
         self._leaving = threading.Event()
-        self._handed_back = threading.Event()
+        self._handed_back = False
         self._thread = threading.Thread(target=self._keep, name=f"claim-{part}", daemon=True)
 
     def __enter__(self) -> Self:
@@ -44,13 +44,13 @@ class ClaimKeeper:
         self._thread.join()
 
     def hand_back(self) -> None:
-        """Make the next check raise; safe in a signal handler."""
-        self._handed_back.set()
+        """Make the next check raise; safe in a signal handler, as no lock is taken."""
+        self._handed_back = True
 
     @property
     def handed_back(self) -> bool:
         """Whether the worker was told to give its work back."""
-        return self._handed_back.is_set()
+        return self._handed_back
 
     def check(self, frames: int | None = None) -> None:
         """Between batches: is the work still wanted?
@@ -63,7 +63,7 @@ class ClaimKeeper:
         """
         if frames is not None:
             self._frames = frames
-        if self._handed_back.is_set():
+        if self._handed_back:
             raise ClaimLost("This worker was told to stop.")
         if time.monotonic() - self._asked_at_s >= CHECK_EVERY_S:
             self._renew()
@@ -82,6 +82,7 @@ class ClaimKeeper:
                 self._held_at_s = now_s
             except Transient as error:
                 log.warning("claim_not_renewed", error=str(error))
+                self._asked_at_s = time.monotonic() + RENEW_EVERY_S  # leave the asking to the thread for a while
                 if now_s - self._held_at_s > CLAIM_TTL_S:
                     self._verdict = "lost"
             except LipsyncError as error:

@@ -5,11 +5,11 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from infra.errors import JobFailed, Rejected
+from infra.errors import JobFailed
 from infra.settings import Settings
 from jobs.avatars import read_spec, resolve
 from jobs.cli import default_owner
-from jobs.console import say
+from jobs.console import check_output, say
 from jobs.control import fetch_video
 from jobs.fleet import Fleet
 from jobs.follow import follow
@@ -29,8 +29,7 @@ def demonstrate(settings: Settings, workers: int, out: Path, quiet: bool) -> dic
         Rejected: `out` cannot be written.
         JobFailed: the job did not finish.
     """
-    if not out.absolute().parent.is_dir():
-        raise Rejected(f"{out.parent} is not a folder, so {out.name} cannot be written there.")
+    check_output(out)
     started_s = time.monotonic()
     with local_fleet(settings, workers) as local, as_file(files("workers") / "data" / "speech.flac") as clip:
         if not quiet:
@@ -42,7 +41,7 @@ def demonstrate(settings: Settings, workers: int, out: Path, quiet: bool) -> dic
         job = open_job(manifest, fleet.ledger, fleet.store)
         fleet.dispatch([job])
         with progress_report(quiet) as report:
-            for status in follow(job, fleet.ledger, fleet.store):
+            for status in follow(job, fleet.ledger, fleet.store, local.check):
                 report(status.frames_done, status.frames_total, status.fps, status.eta_s, status.state)
         if status.state is not JobState.DONE:
             raise JobFailed(

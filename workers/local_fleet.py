@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from infra.embedded_redis import find_redis_server, redis_command, wait_for_redis
+from infra.embedded_redis import find_redis_server, redis_command, refuse_running, wait_for_redis
 from infra.errors import Failed, Rejected
 from infra.object_store import open_store
 from infra.settings import Settings
@@ -43,6 +43,12 @@ class LocalFleet:
     flower: str | None
     processes: dict[str, subprocess.Popen[bytes]]
 
+    def check(self) -> None:
+        """Raise `Failed` when a process has ended by itself."""
+        fallen = self.fallen()
+        if fallen is not None:
+            raise Failed(f"{fallen} ended by itself: {_last_line(self.home, fallen)}")
+
     def wait(self) -> str:
         """Wait until a process ends by itself and return its name; Ctrl-C interrupts."""
         while (fallen := self.fallen()) is None:
@@ -68,21 +74,19 @@ def local_fleet(settings: Settings, workers: int, flower_port: int = 5555) -> It
         raise Rejected(
             "LIPSYNC_REDIS_URL points to another Redis; unset it, or start `lipsync worker` to join that fleet."
         )
-    home = settings.home.absolute()
+    home = settings.home
     with ExitStack() as stack:
         stack.enter_context(_only_one(home))
         processes: dict[str, subprocess.Popen[bytes]] = {}
         stack.callback(_stop, processes)
-        logs = home / "logs"
-        logs.mkdir(exist_ok=True)
+        logs, data = home / "logs", home / "redis"
 
         def start(name: str, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
             log = stack.enter_context((logs / f"{name}.log").open("wb"))
             processes[name] = _start(command, log, home, environment)
             return processes[name]
 
-        data = home / "redis"
-        data.mkdir(exist_ok=True)
+        refuse_running(settings.local_socket)
         server = start("redis", redis_command(find_redis_server(), data, settings.local_socket))
         wait_for_redis(settings.local_socket, server)
         publish_demo(open_store(settings))
@@ -101,6 +105,8 @@ def _only_one(home: Path) -> Iterator[None]:
     """Hold the lock of a data directory."""
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in ("logs", "redis"):
+            (home / folder).mkdir(exist_ok=True)
         lock = (home / "lock").open("w")
     except OSError as error:
         raise Failed(f"The data directory {home} cannot be used ({error.strerror}): set LIPSYNC_HOME.") from error
@@ -157,9 +163,7 @@ def free_port(wished: int) -> int:
 def _wait_for_workers(fleet: Fleet, local: LocalFleet, workers: int) -> None:
     deadline_s = time.monotonic() + READY_TIMEOUT_S
     while fleet.ledger.workers_alive() < workers:
-        fallen = local.fallen()
-        if fallen is not None:
-            raise Failed(f"{fallen} ended while the fleet was starting: {_last_line(local.home, fallen)}")
+        local.check()
         if time.monotonic() > deadline_s:
             raise Failed(f"The workers did not start within {READY_TIMEOUT_S:.0f} s; see {local.home / 'logs'}.")
         time.sleep(0.05)

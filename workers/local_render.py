@@ -22,6 +22,7 @@ from infra.settings import Settings
 from infra.store_directory import DirectoryStore
 from jobs.assemble import AUDIO_BIT_RATE
 from jobs.avatars import resolve
+from jobs.console import check_output
 from jobs.job_audio import store_job_audio
 from jobs.manifest import Manifest
 from jobs.progress import Report
@@ -119,10 +120,7 @@ def _check_outputs(outputs: Outputs) -> None:
     if outputs.video is None and outputs.frames is None:
         raise Rejected("Nothing would be kept: give --out for a video, --frames for pictures, or both.")
     if outputs.video is not None:
-        if not outputs.video.parent.is_dir():
-            raise Rejected(f"{outputs.video.parent} is not a folder, so {outputs.video.name} cannot be written there.")
-        if outputs.video.is_dir():
-            raise Rejected(f"{outputs.video} is a folder; name a file for the video.")
+        check_output(outputs.video)
     if outputs.frames is not None:
         try:
             outputs.frames.mkdir(parents=True, exist_ok=True)

@@ -2,12 +2,16 @@
 
 import json
 import signal
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 
+from infra.celery_app import CHUNK_TIME_LIMIT_S, SOFT_MARGIN_S
 from infra.errors import ClaimLost, LipsyncError, Rejected, Transient
 from infra.object_store import ObjectStore
 from infra.settings import Settings
@@ -25,7 +29,9 @@ from workers.warm import WarmAvatars
 
 log = structlog.get_logger(__name__)
 
-MAX_DELAY_S = 60.0
+FIRST_DELAY_S = 1.0
+RECORD_PATIENCE_S = 300.0
+RECORD_AGAIN_S = 1.0
 
 
 @dataclass
@@ -52,7 +58,11 @@ class PartRunner:
             log.error("message_refused", error=str(error))
             return "refused"
         with structlog.contextvars.bound_contextvars(job_id=job, part=part):
-            claim = self.ledger.claim(job, part, self.name)
+            try:
+                claim = self.ledger.claim(job, part, self.name)
+            except Transient as error:  # the message is used up; the dispatcher rings again
+                log.warning("part_left", verdict="unreachable", error=str(error))
+                return "unreachable"
             if not claim.granted:
                 log.info("part_left", verdict=claim.verdict)
                 return claim.verdict
@@ -72,6 +82,11 @@ class PartRunner:
             verdict = self._give_back(job, part, claim, str(error), TRANSIENT_WEIGHT)
         except LipsyncError as error:
             verdict = self._give_back(job, part, claim, str(error), FAILURE_WEIGHT)
+        except SoftTimeLimitExceeded:
+            reason = (
+                f"Part {part} took longer than {CHUNK_TIME_LIMIT_S - SOFT_MARGIN_S} s: use a smaller --chunk-frames."
+            )
+            verdict = self._give_back(job, part, claim, reason, FAILURE_WEIGHT)
         except Exception as error:
             log.exception("part_crashed")
             reason = f"An unexpected {type(error).__name__} while working on part {part}: {error}"
@@ -79,7 +94,8 @@ class PartRunner:
         finally:
             signal.signal(signal.SIGTERM, before)
         log.info("part_ended", attempt=claim.attempt, verdict=verdict)
-        self.dispatch([job])
+        with suppress(Transient):  # the next beat of any worker dispatches
+            self.dispatch([job])
         if keeper.handed_back:
             raise SystemExit(0)  # the pool that sent the signal waits for this process to end
         return verdict
@@ -105,15 +121,15 @@ class PartRunner:
             )
             keeper.check(frames.size)
             key = keys.segment(manifest.job, int(part), attempt)
-            return store_part(path, key, attempt, self.store, frames.size)
+            return store_part(path, key, attempt, self.store, keeper.check, frames.size)
 
     def _finish(self, job: str, part: str, record: Record) -> str:
         if part != ASSEMBLE_PART:
-            return self.ledger.finish(job, part, record)
+            return self._record(job, part, record)
         output = self.store.location(keys.video(job))
         result = {"job_id": job, "output": output, "sha256": record.sha256, "bytes": record.size}
         self.store.put(keys.result(job), json.dumps(result).encode())
-        verdict = self.ledger.finish(job, part, record, output)
+        verdict = self._record(job, part, record, output)
         if verdict == "cancelled":  # between the last check and now: what nobody wants is not published
             self.store.delete(keys.result(job))
             self.store.delete(keys.video(job))
@@ -123,11 +139,25 @@ class PartRunner:
             log.info("job_ended", state=str(status.state), frames=status.frames_total, fps=status.fps)
         return verdict
 
+    def _record(self, job: str, part: str, record: Record, output: str | None = None) -> str:
+        """Tell the ledger what was finished, with patience: the work is done, and to say so twice does no harm."""
+        give_up_s = time.monotonic() + RECORD_PATIENCE_S
+        while True:
+            try:
+                return self.ledger.finish(job, part, record, output)
+            except Transient as error:
+                if time.monotonic() > give_up_s:
+                    raise
+                log.warning("finish_not_recorded", error=str(error))
+                time.sleep(RECORD_AGAIN_S)
+
     def _give_back(self, job: str, part: str, claim: Claim, reason: str, weight: int | None) -> str:
         """Return a part to the ledger; with no weight, it was not ours any more."""
         if weight is None:
             log.info("claim_lost", reason=reason)
             return "lost"
         log.warning("part_failed", attempt=claim.attempt, error=reason)
-        delay_s = min(2.0 ** (claim.attempt - 1), MAX_DELAY_S) if weight != HANDED_BACK_WEIGHT else 0.0
-        return self.ledger.fail(job, part, claim.attempt, reason, weight, delay_s)
+        try:
+            return self.ledger.fail(job, part, claim.attempt, reason, weight, FIRST_DELAY_S)
+        except Transient:  # the claim runs out by itself
+            return "unreachable"

@@ -1,4 +1,5 @@
--- ARGV: part, worker, time to live in ms, failure weight. Returns {verdict, attempt}.
+-- ARGV: part, worker, time to live in ms, failure weight, how long to leave the part to others in ms.
+-- Returns {verdict, attempt}.
 local part, ttl = ARGV[1], tonumber(ARGV[3])
 local state = get('state')
 if not state then return {'unknown', 0} end
@@ -19,16 +20,23 @@ end
 local deadline = redis.call('ZSCORE', CLAIMS, part)
 if deadline then
   if tonumber(deadline) > now then return {'taken', 0} end
-  local holder = redis.call('HGET', HOLDERS, part) or '?'
-  release(part)
-  if not count_failure(part, tonumber(ARGV[4]), number('limit'), 'its worker vanished (attempt ' .. holder .. ')') then
-    return {'quarantined', 0}
-  end
+  if not void_claim(part, tonumber(ARGV[4])) then return {'quarantined', 0} end
 end
 
-local attempt = redis.call('HINCRBY', ATTEMPTS, part, 1)
+-- Who failed a part last leaves it to others, if there are any: one sick worker must not fail a healthy fleet's jobs.
+if redis.call('HGET', CULPRITS, part) == ARGV[2] and redis.call('ZCARD', L .. 'workers') > 1 then
+  redis.call('ZREM', OFFERED, part)
+  redis.call('ZADD', AGAIN, now + tonumber(ARGV[5]), part)
+  return {'others', 0}
+end
+
+-- Attempts name segments. Counted up, but never below the job's age in seconds: a Redis that lost its last second,
+-- or everything, gives no number twice.
+local age = math.floor((now - number('born')) / 1000) + 1
+local attempt = math.max(tonumber(redis.call('HGET', ATTEMPTS, part) or '0') + 1, age)
+redis.call('HSET', ATTEMPTS, part, attempt)
 redis.call('ZADD', CLAIMS, now + ttl, part)
-redis.call('HSET', HOLDERS, part, attempt .. ' on ' .. ARGV[2])
+redis.call('HSET', HOLDERS, part, attempt .. ' ' .. ARGV[2])
 redis.call('ZREM', OFFERED, part)
 redis.call('ZREM', AGAIN, part)
 redis.call('HSETNX', JOB, 'started', now)

@@ -10,13 +10,17 @@ redis.call('ZREM', OFFERED, part)
 redis.call('ZREM', AGAIN, part)
 redis.call('HDEL', ATTEMPTS, part)
 redis.call('HDEL', FAILURES, part)
-redis.call('HDEL', QUARANTINE, part)
+redis.call('HDEL', CULPRITS, part)
+local mended = redis.call('HDEL', QUARANTINE, part) == 1 and redis.call('HLEN', QUARANTINE) == 0
 redis.call('HINCRBY', JOB, 'frames_done', tonumber(string.match(ARGV[2], '%d+$')))
 touch()
 if part == 'assemble' then
   redis.call('HSET', JOB, 'output', ARGV[3])
   redis.call('HDEL', JOB, 'error')
   set_state('done')
+elseif state == 'failed' and mended then  -- a worker that was thought lost finished the part that failed the job
+  redis.call('HDEL', JOB, 'error')
+  set_state('queued')
 elseif state == 'running' and all_done() then
   set_state('assembling')
   redis.call('ZADD', AGAIN, now, 'assemble')

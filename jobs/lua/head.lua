@@ -4,7 +4,10 @@ local J, L = KEYS[1], KEYS[2]
 local JOB, OFFERED, CLAIMS, AGAIN = J, J .. ':offered', J .. ':claims', J .. ':again'
 local HOLDERS, ATTEMPTS, FAILURES = J .. ':holders', J .. ':attempts', J .. ':failures'
 local QUARANTINE, RECORDS, PROGRESS = J .. ':quarantine', J .. ':records', J .. ':progress'
+local CULPRITS = J .. ':culprits'
 local ACTIVE = L .. 'active'
+
+local UNWATCHED_MS = 30000
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -13,18 +16,19 @@ local function get(field) return redis.call('HGET', JOB, field) end
 local function number(field) return tonumber(get(field) or '0') end
 local function touch() redis.call('HSET', JOB, 'updated', now) end
 
+local BOOKS = {JOB, OFFERED, CLAIMS, AGAIN, HOLDERS, ATTEMPTS, FAILURES, QUARANTINE, RECORDS, PROGRESS, CULPRITS}
+
+-- Only jobs that are offered are active. What has ended is forgotten after a while: the store remembers it.
 local function set_state(state)
   redis.call('HSET', JOB, 'state', state, 'updated', now)
-  if state == 'done' or state == 'cancelled' or state == 'failed' then
-    redis.call('ZREM', ACTIVE, get('id'))
-  else
+  if state == 'queued' or state == 'running' or state == 'assembling' then
     redis.call('ZADD', ACTIVE, number('created'), get('id'))
+  else
+    redis.call('ZREM', ACTIVE, get('id'))
   end
-  if state == 'done' or state == 'cancelled' then
-    local keep = number('keep')
-    for _, key in ipairs({JOB, OFFERED, CLAIMS, AGAIN, HOLDERS, ATTEMPTS, FAILURES, QUARANTINE, RECORDS, PROGRESS}) do
-      redis.call('PEXPIRE', key, keep)
-    end
+  local ended = state == 'done' or state == 'cancelled' or state == 'failed'
+  for _, key in ipairs(BOOKS) do
+    if ended then redis.call('PEXPIRE', key, number('keep')) else redis.call('PERSIST', key) end
   end
 end
 
@@ -34,19 +38,34 @@ local function release(part)
   redis.call('HDEL', PROGRESS, part)
 end
 
--- Count a failed execution; at the limit the part is quarantined and the job fails. True when it may be tried again.
-local function count_failure(part, weight, limit, reason)
-  local total = redis.call('HINCRBY', FAILURES, part, weight)
-  if weight == 0 or total < limit then return true end
-  redis.call('HSET', QUARANTINE, part, reason)
-  redis.call('ZREM', OFFERED, part)
-  redis.call('ZREM', AGAIN, part)
+local function fail_job(reason)
   local state = get('state')
   if state == 'queued' or state == 'running' or state == 'assembling' then
     redis.call('HSET', JOB, 'error', reason)
     set_state('failed')
   end
+end
+
+-- Count a failed execution; at the limit the part is quarantined and the job fails. True when it may be tried again.
+local function count_failure(part, worker, weight, reason)
+  if weight == 0 then return true end
+  redis.call('HSET', CULPRITS, part, worker)
+  if redis.call('HINCRBY', FAILURES, part, weight) < number('limit') then return true end
+  redis.call('HSET', QUARANTINE, part, reason)
+  redis.call('ZREM', OFFERED, part)
+  redis.call('ZREM', AGAIN, part)
+  fail_job(reason)
   return false
+end
+
+-- A claim ran out. When nobody has looked after the job for longer than that (Redis was away, or its clock jumped),
+-- nothing says that the worker is at fault. True when the part may be tried again.
+local function void_claim(part, weight)
+  local holder = redis.call('HGET', HOLDERS, part) or '0 nobody'
+  local worker = string.match(holder, ' (.*)$')
+  release(part)
+  if now - number('swept') > UNWATCHED_MS then weight = 0 end
+  return count_failure(part, worker, weight, 'part ' .. part .. ': its worker ' .. worker .. ' vanished')
 end
 
 local function all_done() return redis.call('HLEN', RECORDS) >= number('chunks_total') + 1 end

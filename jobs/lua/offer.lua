@@ -4,14 +4,14 @@ if state ~= 'queued' and state ~= 'running' and state ~= 'assembling' then retur
 local window, stale, weight = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
 for _, part in ipairs(redis.call('ZRANGEBYSCORE', CLAIMS, '-inf', now)) do
-  local holder = redis.call('HGET', HOLDERS, part) or '?'
-  release(part)
-  if count_failure(part, weight, number('limit'), 'its worker vanished (attempt ' .. holder .. ')') then
-    redis.call('ZADD', AGAIN, now, part)
-  end
+  if void_claim(part, weight) then redis.call('ZADD', AGAIN, now, part) end
 end
-state = get('state')
-if state == 'failed' then return {} end
+redis.call('HSET', JOB, 'swept', now)
+local bad = redis.call('HVALS', QUARANTINE)
+if #bad > 0 then  -- by now, or while the job was paused
+  fail_job(bad[1])
+  return {}
+end
 
 if state ~= 'assembling' and all_done() then
   set_state('assembling')

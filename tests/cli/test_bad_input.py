@@ -340,6 +340,12 @@ def test_a_job_can_be_listed_paused_resumed_and_cancelled(run: Run, avatar: str,
     run("watch", job, "--json", code=1)
 
 
+def test_what_did_not_fail_is_not_retried_or_resumed(run: Run, avatar: str, tmp_path: Path) -> None:
+    job = run("submit", good(tmp_path), "--avatar", avatar)[0].strip()
+    assert "only a paused job" in sentence(run("resume", job, code=2))
+    assert "only a failed job" in sentence(run("retry", job, "--chunk", 0, code=2))
+
+
 def test_a_pack_in_a_folder_renders_too(run: Run, tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     pack = make_synthetic(tmp_path / "made", frames=3, width=384, height=352, small=True)

@@ -58,7 +58,7 @@ def test_every_key_of_the_ledger_is_documented() -> None:
     head = (ROOT / "jobs" / "lua" / "head.lua").read_text()
     page = OPERATING.read_text()
     suffixes = re.findall(r"J \.\. '(:\w+)'", head)
-    assert len(suffixes) == 9
+    assert len(suffixes) == 10
     for key in [keys.LEDGER + "job:<job>" + suffix for suffix in ("", *suffixes)]:
         assert f"`{key}`" in page
     for key in (keys.JOBS, keys.ACTIVE, keys.WORKERS, f"{keys.TURNS}dispatch", keys.QUEUE):

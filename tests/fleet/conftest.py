@@ -75,7 +75,7 @@ class FleetUnderTest:
         ledger = self.fleet.ledger
         holders = ledger._redis.hgetall(f"{self.settings.redis_prefix}{keys.ledger_job(job)}:holders")
         return any(
-            f" on {name}@" in holder and part.isdigit() and int(part) < chunks for part, holder in holders.items()
+            f" {name}@" in holder and part.isdigit() and int(part) < chunks for part, holder in holders.items()
         )
 
     def kill(self, name: str) -> None:

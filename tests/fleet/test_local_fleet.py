@@ -56,9 +56,10 @@ def fleet_up(
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """`lipsync up`, and the address of its Flower."""
     log = home / "up.log"
+    before = log.read_text().count("The fleet is up") if log.exists() else 0
 
     def is_up() -> bool:
-        return "The fleet is up" in log.read_text()
+        return log.read_text().count("The fleet is up") > before
 
     with process([sys.executable, "-m", "jobs.cli", "up", "--workers", str(workers)], log, is_up, environment) as up:
         found = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
@@ -110,6 +111,13 @@ def test_a_fleet_comes_up_renders_and_ctrl_c_stops_all_of_it_and_nothing_else(
             assert not alive and len(gone) >= 6
         assert stranger.process.poll() is None
     assert lipsync(environment, "status", job, code=3).stderr.startswith("lipsync: Redis at unix://")
+
+
+def test_a_demo_whose_workers_cannot_start_says_why(home: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    environment["LIPSYNC_PROVIDERS"] = "cuda"
+    done = lipsync(environment, "demo", "--out", str(tmp_path / "demo.mp4"), code=2)
+    assert "LIPSYNC_PROVIDERS=cuda was asked for" in done.stderr.splitlines()[-1]
+    lipsync(environment, "demo", "--out", str(tmp_path), code=2)
 
 
 def test_a_killed_supervisor_leaves_nothing_running(home: Path, environment: dict[str, str]) -> None:

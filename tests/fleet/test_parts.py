@@ -1,14 +1,21 @@
 """One worker's answers to messages, without the queue: a real ledger and store, in this process."""
 
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 
 from infra.errors import Unreachable
 from jobs import keys
 from jobs.ledger import Record
 from jobs.messages import message_for
+from jobs.scratch import scratch_folder, sweep_scratch
 from jobs.states import JobState, PartState
 from tests.fleet.conftest import AVATAR, FleetUnderTest
 from workers import tasks
@@ -91,9 +98,56 @@ def test_what_nobody_foresaw_is_counted_and_the_worker_lives(
     assert "ZeroDivisionError" in error and "surprise" in error
 
 
+def test_a_part_that_takes_too_long_fails_with_what_to_do(
+    runner: PartRunner, fleet: FleetUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = fleet.submit(1.0, max_attempts=1)
+
+    def slow(*_: object, **__: object) -> None:
+        raise SoftTimeLimitExceeded  # what Celery raises in the rendering code
+
+    monkeypatch.setattr(tasks, "render_segment", slow)
+    assert answer(runner, job, "0") == "quarantined"
+    assert "--chunk-frames" in runner.ledger.quarantine(job)["0"]
+
+
+def test_what_is_finished_while_redis_is_away_is_recorded_when_it_is_back(
+    runner: PartRunner, fleet: FleetUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = fleet.submit(1.0)
+    real, asked = runner.ledger.finish, []
+
+    def away_twice(*arguments: Any) -> str:
+        asked.append(arguments)
+        if len(asked) < 3:
+            raise Unreachable("Redis is away.")
+        return real(*arguments)
+
+    monkeypatch.setattr(runner.ledger, "finish", away_twice)
+    assert answer(runner, job, "0") == "recorded"
+    assert runner.ledger.part_state(job, "0") is PartState.DONE
+
+
+def test_the_folder_of_a_killed_process_is_swept_and_that_of_a_living_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    die = (
+        "import os; from jobs.scratch import scratch_folder; scratch = scratch_folder(); "
+        "(scratch.__enter__() / 'video').touch(); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", die], env=os.environ | {"TMPDIR": str(tmp_path)}, check=False)
+    (left,) = tmp_path.iterdir()
+    assert (left / "video").exists()
+    with scratch_folder() as living:
+        sweep_scratch()
+        assert not left.exists() and living.is_dir()
+    assert not living.exists()
+
+
 def test_a_segment_that_was_changed_in_the_store_is_not_assembled(runner: PartRunner, fleet: FleetUnderTest) -> None:
     job = all_but_assembled(runner, fleet)
-    key = keys.segment(job, 1, 1)
+    key = keys.segment(job, 1, runner.ledger.records(job)["1"].attempt)
     data = bytearray(runner.store.get(key))
     data[len(data) // 2] ^= 1
     runner.store.put(key, bytes(data))
@@ -103,8 +157,8 @@ def test_a_segment_that_was_changed_in_the_store_is_not_assembled(runner: PartRu
 
 def test_a_late_duplicate_of_a_segment_disturbs_nothing(runner: PartRunner, fleet: FleetUnderTest) -> None:
     job = all_but_assembled(runner, fleet)
-    runner.store.put(keys.segment(job, 1, 7), b"from a worker that was thought dead")
-    assert runner.ledger.finish(job, "1", Record(7, "0" * 64, 1, 10)) == "duplicate"
+    runner.store.put(keys.segment(job, 1, 777), b"from a worker that was thought dead")
+    assert runner.ledger.finish(job, "1", Record(777, "0" * 64, 1, 10)) == "duplicate"
     assert answer(runner, job, "assemble") == "recorded"
     assert runner.ledger.part_state(job, "assemble") is PartState.DONE
 
