@@ -6,7 +6,6 @@ Ratios are measured in pairs within one run, since absolute speeds drift on shar
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -136,7 +135,8 @@ def producer(speech: Path) -> None:
     job = open_job(manifest, fleet.ledger, fleet.store)
     fleet.dispatch([job])
     total_s = time.monotonic() - started
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    status = Path("/proc/self/status").read_text()  # getrusage would count the parent's memory before exec, too
+    peak_mb = int(status.split("VmHWM:")[1].split()[0]) / 1000
     figures = spent | {
         "plan_s": total_s - sum(spent.values()),
         "peak_mb": peak_mb,
@@ -147,16 +147,16 @@ def producer(speech: Path) -> None:
 
 
 def _time(fleet: Fleet, method: str, name: str, spent: dict[str, float]) -> None:
-    """Add up the time spent in one method of the store, what it spends in other timed ones taken off."""
+    """Add up the time spent in one method of the store; one timed method may call another."""
     original: Callable[..., object] = getattr(fleet.store, method)
 
     def timed(*arguments: object) -> object:
-        started, inner = time.monotonic(), sum(spent.values())
+        started, others = time.monotonic(), dict(spent)
         try:
             return original(*arguments)
         finally:
-            inner = sum(spent.values()) - inner
-            spent[name] = spent.get(name, 0.0) + time.monotonic() - started - inner
+            spent.update(others)  # what was called on the way is part of this
+            spent[name] = spent.get(name, 0.0) + time.monotonic() - started
 
     setattr(fleet.store, method, timed)
 

@@ -74,9 +74,7 @@ class FleetUnderTest:
         """Whether a worker renders a chunk of a job right now: the ledger's own book, which nobody else needs."""
         ledger = self.fleet.ledger
         holders = ledger._redis.hgetall(f"{self.settings.redis_prefix}{keys.ledger_job(job)}:holders")
-        return any(
-            f" {name}@" in holder and part.isdigit() and int(part) < chunks for part, holder in holders.items()
-        )
+        return any(f" {name}@" in holder and part.isdigit() and int(part) < chunks for part, holder in holders.items())
 
     def kill(self, name: str) -> None:
         """SIGKILL a worker, parent and child, as the kernel or a power cut would."""
