@@ -13,10 +13,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from infra.errors import Failed
-from infra.media_facts import MediaFacts, describe, read_facts
+from infra.media_facts import MediaFacts, read_facts
 from infra.media_output import open_output
-
-__all__ = ["describe", "remux"]
 
 
 def remux(

@@ -1,6 +1,7 @@
 """How commands speak: results on standard output (with `--json` one document), all else on standard error."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,5 +32,7 @@ def check_output(path: Path) -> None:
     """
     if not path.absolute().parent.is_dir():
         raise Rejected(f"{path.parent} is not a folder, so {path.name} cannot be written there.")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise Rejected(f"{path.absolute().parent} may not be written to, so {path.name} cannot be put there.")
     if path.is_dir():
         raise Rejected(f"{path} is a folder; name a file for the video.")

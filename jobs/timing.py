@@ -89,8 +89,23 @@ def sample_span(mel: Span, samples: int) -> Span:
     )
 
 
-def chunk_samples(frames: Span, frame_total: int, samples: int) -> Span:
-    """The byte-exact audio that a chunk needs, halo included."""
+class Hearing(NamedTuple):
+    """What a chunk hears, halo included."""
+
+    features: Span
+    mel: Span
+    samples: Span
+
+
+def hearing(frames: Span, frame_total: int, samples: int) -> Hearing:
+    """The features, mel frames and samples under a range of output frames.
+
+    Args:
+        frames: half-open range of output frames.
+        frame_total: output frames of the whole job.
+        samples: samples of the whole job.
+    """
     mel_frames = mel_frame_count(samples)
     features = conditioning_features(frames, frame_total, feature_count(samples))
-    return sample_span(mel_span(features, mel_frames), samples)
+    mel = mel_span(features, mel_frames)
+    return Hearing(features, mel, sample_span(mel, samples))

@@ -91,7 +91,7 @@ def up(
             say(
                 "Submit from another terminal: lipsync submit SPEECH.wav --avatar demo --watch. Ctrl-C stops the fleet."
             )
-            fallen = fleet.wait()
+            fallen = fleet.watch(say)
             say(f"lipsync: {fallen} ended by itself; its log lies in {fleet.home / 'logs'}.")
             raise typer.Exit(EXIT_FAILED)
     except KeyboardInterrupt:

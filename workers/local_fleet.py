@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,9 @@ STOP_TIMEOUT_S = 20.0
 READY_TIMEOUT_S = 120.0
 WATCH_EVERY_S = 0.5
 LOOPBACK = "127.0.0.1"
+WORKER = "worker-"
+RESTART_AFTER_S = 30.0
+"""A worker that ends sooner than this after it was started again has a fault that another start does not mend."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class LocalFleet:
     home: Path
     flower: str | None
     processes: dict[str, subprocess.Popen[bytes]]
+    start_worker: Callable[[str], object]
 
     def check(self) -> None:
         """Raise `Failed` when a process has ended by itself."""
@@ -49,11 +53,20 @@ class LocalFleet:
         if fallen is not None:
             raise Failed(f"{fallen} ended by itself: {_last_line(self.home, fallen)}")
 
-    def wait(self) -> str:
-        """Wait until a process ends by itself and return its name; Ctrl-C interrupts."""
-        while (fallen := self.fallen()) is None:
-            time.sleep(WATCH_EVERY_S)
-        return fallen
+    def watch(self, say: Callable[[str], object]) -> str:
+        """Start workers again that end by themselves; return the name of what cannot be helped. Ctrl-C interrupts."""
+        started_s: dict[str, float] = {}
+        while True:
+            fallen = self.fallen()
+            if fallen is None:
+                time.sleep(WATCH_EVERY_S)
+                continue
+            now_s = time.monotonic()
+            if not fallen.startswith(WORKER) or now_s - started_s.get(fallen, -RESTART_AFTER_S) < RESTART_AFTER_S:
+                return fallen
+            say(f"{fallen} ended by itself and is started again; its log lies in {self.home / 'logs'}.")
+            started_s[fallen] = now_s
+            self.start_worker(fallen)
 
     def fallen(self) -> str | None:
         """The name of a process that ended by itself."""
@@ -80,22 +93,25 @@ def local_fleet(settings: Settings, workers: int, flower_port: int = 5555) -> It
         processes: dict[str, subprocess.Popen[bytes]] = {}
         stack.callback(_stop, processes)
         logs, data = home / "logs", home / "redis"
+        # The processes work in another folder than ours: what may have been relative must not be for them.
+        places = {"LIPSYNC_HOME": str(home), "LIPSYNC_CACHE": str(settings.cache)}
 
         def start(name: str, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
-            log = stack.enter_context((logs / f"{name}.log").open("wb"))
-            processes[name] = _start(command, log, home, environment)
+            log = stack.enter_context((logs / f"{name}.log").open("ab" if name in processes else "wb"))
+            processes[name] = _start(command, log, home, places | environment)
             return processes[name]
+
+        def start_worker(name: str) -> None:
+            start(name, [sys.executable, "-m", "jobs.cli", "worker", "--name", name], LIPSYNC_THREADS=threads)
 
         refuse_running(settings.local_socket)
         server = start("redis", redis_command(find_redis_server(), data, settings.local_socket))
         wait_for_redis(settings.local_socket, server)
         publish_demo(open_store(settings))
         threads = str(settings.threads or max(len(os.sched_getaffinity(0)) // workers, 1))
-        command = [sys.executable, "-m", "jobs.cli", "worker"]
         for number in range(1, workers + 1):
-            start(f"worker-{number}", [*command, "--name", f"local-{number}"], LIPSYNC_THREADS=threads)
-        address = _start_flower(start, flower_port)
-        fleet = LocalFleet(home, address, processes)
+            start_worker(f"{WORKER}{number}")
+        fleet = LocalFleet(home, _start_flower(start, flower_port), processes, start_worker)
         _wait_for_workers(Fleet(settings), fleet, workers)
         yield fleet
 
@@ -182,7 +198,7 @@ def _stop(processes: dict[str, subprocess.Popen[bytes]]) -> None:
     others = [process for name, process in running if name != "redis"]
     for name, process in running:
         if name != "redis":
-            process.send_signal(signal.SIGQUIT if name.startswith("worker") else signal.SIGTERM)
+            process.send_signal(signal.SIGQUIT if name.startswith(WORKER) else signal.SIGTERM)
     _wait(others)
     _terminate([process for name, process in running if name == "redis"])
 

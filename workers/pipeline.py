@@ -5,14 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from jobs.timing import (
-    Span,
-    conditioning_features,
-    feature_count,
-    mel_frame_count,
-    mel_span,
-    sample_span,
-)
+from jobs.timing import Span, feature_count, hearing, mel_frame_count
 from workers.avatar.template import Template
 from workers.lip_model import LipModel
 from workers.render.composite import face_picture, paste
@@ -40,13 +33,10 @@ def hear(
     Returns:
         float32 (frames.size, 32, 16, 16), the same bits whatever range a frame is part of.
     """
-    mel_frames, features = mel_frame_count(samples), feature_count(samples)
-    heard = conditioning_features(frames, frames_total, features)
-    mel = mel_span(heard, mel_frames)
-    audio = sample_span(mel, samples)
-    spectrogram = mel_spectrogram(read_audio(audio), audio, samples, mel)
-    embedded = model.encode(mel_windows(spectrogram, mel, mel_frames, heard))
-    return conditioning(embedded, heard, features, frames_total, frames)
+    heard = hearing(frames, frames_total, samples)
+    spectrogram = mel_spectrogram(read_audio(heard.samples), heard.samples, samples, heard.mel)
+    embedded = model.encode(mel_windows(spectrogram, heard.mel, mel_frame_count(samples), heard.features))
+    return conditioning(embedded, heard.features, feature_count(samples), frames_total, frames)
 
 
 def render_frames(

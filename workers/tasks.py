@@ -11,7 +11,6 @@ from typing import Any
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
-from infra.celery_app import CHUNK_TIME_LIMIT_S, SOFT_MARGIN_S
 from infra.errors import ClaimLost, LipsyncError, Rejected, Transient
 from infra.object_store import ObjectStore
 from infra.settings import Settings
@@ -83,9 +82,7 @@ class PartRunner:
         except LipsyncError as error:
             verdict = self._give_back(job, part, claim, str(error), FAILURE_WEIGHT)
         except SoftTimeLimitExceeded:
-            reason = (
-                f"Part {part} took longer than {CHUNK_TIME_LIMIT_S - SOFT_MARGIN_S} s: use a smaller --chunk-frames."
-            )
+            reason = f"Part {part} took too long and was stopped; a smaller --chunk-frames makes chunks shorter."
             verdict = self._give_back(job, part, claim, reason, FAILURE_WEIGHT)
         except Exception as error:
             log.exception("part_crashed")

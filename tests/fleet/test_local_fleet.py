@@ -9,7 +9,7 @@ import sys
 import tempfile
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from urllib.error import HTTPError
@@ -96,8 +96,8 @@ def test_a_fleet_comes_up_renders_and_ctrl_c_stops_all_of_it_and_nothing_else(
             facts = read_facts(out)
             assert facts.video is not None and facts.video.frames == 50
             pages = (
-                ("/workers", "local-1@"),
-                ("/workers", "local-2@"),
+                ("/workers", "worker-1@"),
+                ("/workers", "worker-2@"),
                 ("/tasks", "Tasks"),
                 ("/broker", "render"),
             )
@@ -118,6 +118,35 @@ def test_a_demo_whose_workers_cannot_start_says_why(home: Path, environment: dic
     done = lipsync(environment, "demo", "--out", str(tmp_path / "demo.mp4"), code=2)
     assert "LIPSYNC_PROVIDERS=cuda was asked for" in done.stderr.splitlines()[-1]
     lipsync(environment, "demo", "--out", str(tmp_path), code=2)
+
+
+def test_a_worker_that_is_killed_is_started_again_and_the_job_goes_on(
+    home: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    speech = write_audio(tmp_path / "speech.wav", chirp(4.0, 16_000), 16_000)
+    with fleet_up(environment, home) as (up, _):
+        (first,) = _workers(up)
+        first.kill()
+        wait_until(lambda: [worker.pid for worker in _workers(up)] not in ([], [first.pid]), 30, "another worker")
+        lipsync(environment, "submit", str(speech), "--watch")
+
+
+def _workers(up: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    found = []
+    for child in psutil.Process(up.pid).children():
+        with suppress(psutil.Error):  # one that has just ended
+            if "worker" in child.cmdline():
+                found.append(child)
+    return found
+
+
+def test_a_home_may_be_named_relative_to_where_one_is(environment: dict[str, str], tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="fleet-") as folder:
+        relative = environment | {"LIPSYNC_HOME": "my home", "LIPSYNC_CACHE": "my cache"}
+        command = [sys.executable, "-m", "jobs.cli", "demo", "--out", str(tmp_path / "demo.mp4")]
+        path = os.pathsep.join([str(Path.cwd()), environment.get("PYTHONPATH", "")])
+        subprocess.run(command, env=relative | {"PYTHONPATH": path}, cwd=folder, check=True, timeout=180)
+        assert (Path(folder) / "my home" / "store" / "jobs").is_dir()
 
 
 def test_a_killed_supervisor_leaves_nothing_running(home: Path, environment: dict[str, str]) -> None:
@@ -192,7 +221,7 @@ def test_flower_s_interface_knows_workers_tasks_and_the_queue(
     with fleet_up(environment, home):
         command = [sys.executable, "-m", "infra.flower_app", "--port", str(port)]
         guarded = environment | {"FLOWER_BASIC_AUTH": auth}
-        with process(command, tmp_path / "flower.log", lambda: shows(f"{address}/workers", "local-1@", auth), guarded):
+        with process(command, tmp_path / "flower.log", lambda: shows(f"{address}/workers", "worker-1@", auth), guarded):
             lipsync(environment, "submit", str(speech), "--watch")
             names = {"lipsync.render_chunk", "lipsync.encode_audio", "lipsync.assemble"}
 

@@ -14,7 +14,8 @@ import pytest
 from infra.errors import Failed
 from infra.media_audio import encode_m4a
 from infra.media_decode import open_audio
-from infra.media_mux import describe, remux
+from infra.media_facts import describe
+from infra.media_mux import remux
 from infra.media_video import VideoFormat, decode_video
 from tests.media_files import (
     clicks,

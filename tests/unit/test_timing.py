@@ -96,7 +96,7 @@ def test_a_chunk_asks_for_exactly_the_features_mel_frames_and_samples_that_it_he
     assert set(range(*found_mel)) == needed_mel
     found_samples = timing.sample_span(found_mel, samples)
     assert found_samples == Span(min(needed_samples), max(needed_samples) + 1)
-    assert timing.chunk_samples(frames, total, samples) == found_samples
+    assert timing.hearing(frames, total, samples).samples == found_samples
 
 
 @given(samples=st.integers(3000, HOUR), data=st.data())
@@ -110,7 +110,7 @@ def test_every_feature_hears_sixteen_mel_frames_of_the_file(samples: int, data: 
 
 def test_a_frame_hears_from_395_ms_before_to_453_ms_after_its_own_time() -> None:
     samples, frames = 60 * 16_000, range(100, 1400)
-    spans = [timing.chunk_samples(Span(frame, frame + 1), 1500, samples) for frame in frames]
+    spans = [timing.hearing(Span(frame, frame + 1), 1500, samples).samples for frame in frames]
     before_ms = min((span.start - 640 * frame) / 16 for frame, span in zip(frames, spans, strict=True))
     after_ms = max((span.stop - 640 * frame) / 16 for frame, span in zip(frames, spans, strict=True))
     assert before_ms == pytest.approx(-395, abs=1)
