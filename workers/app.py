@@ -40,7 +40,7 @@ def run_worker(settings: Settings, name: str | None = None) -> int:
     """Run a worker until it is told to stop: SIGTERM finishes the part, SIGQUIT hands it back at once.
 
     Returns:
-        The process' exit code: 0 after SIGTERM, not 0 when it was torn from its work, or the model could not be proved.
+        The process' exit code: 0 when it was told to stop, not 0 after an error or when the model could not be proved.
     """
     configure_logs()
     signals.setup_logging.connect(lambda **_: configure_logs(), weak=False)  # keeps Celery from setting up its own
