@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     device: int = Field(default=0, ge=0)
     """Index of the accelerator that this worker drives."""
     threads: int = Field(default=0, ge=0)
-    """Threads of one network run on the CPU; 0 means all cores that the process may use."""
+    """Threads of one network run on the CPU; 0 leaves it to ONNX Runtime, which takes one per physical core."""
     batch: int = Field(default=0, ge=0, le=256)
     """Frames in one network run; 0 chooses 1 on the CPU and 8 on an accelerator."""
     avatars: Annotated[tuple[str, ...], NoDecode] = ()

@@ -16,7 +16,7 @@ from jobs.job_audio import store_job_audio
 from jobs.ledger import JobTicket, Ledger
 from jobs.manifest import Encoding, Manifest, Preset, write_manifest
 from jobs.plan import DEFAULT_CHUNK_FRAMES
-from jobs.timing import LengthMode, frame_count
+from jobs.timing import MIN_SAMPLES, LengthMode, frame_count
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ def prepare_job(request: JobRequest, digest: str, avatar: AvatarSpec, store: Obj
         Rejected: the input or the call is wrong; nothing of the job stays in the store.
     """
     job = new_job_id()
+    check_request(request, digest, avatar)
     try:
         with open_audio(request.audio, allow_truncated=request.allow_truncated) as source:
             samples = store_job_audio(source, job, store)
@@ -57,6 +58,15 @@ def prepare_job(request: JobRequest, digest: str, avatar: AvatarSpec, store: Obj
         _forget(job, store)
         raise
     return manifest
+
+
+def check_request(request: JobRequest, digest: str, avatar: AvatarSpec) -> None:
+    """Refuse what cannot be, whatever the audio, before hours of it are decoded.
+
+    Raises:
+        Rejected: the request asks for what cannot be.
+    """
+    make_manifest(request, new_job_id(), digest, avatar, MIN_SAMPLES, extension="")
 
 
 def make_manifest(

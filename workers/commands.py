@@ -83,7 +83,8 @@ def up(
     from workers.local_fleet import local_fleet
 
     settings = read_settings()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop is a Ctrl-C, too
+    for stop in (signal.SIGINT, signal.SIGTERM):  # set, since a script's background processes begin with SIGINT ignored
+        signal.signal(stop, signal.default_int_handler)
     try:
         with local_fleet(settings, workers) as fleet:
             say(f"The fleet is up: {workers} workers, data in {fleet.home}")

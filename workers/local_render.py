@@ -27,7 +27,7 @@ from jobs.job_audio import store_job_audio
 from jobs.manifest import Manifest
 from jobs.progress import Report
 from jobs.scratch import scratch_folder
-from jobs.submit import JobRequest, make_manifest, new_job_id
+from jobs.submit import JobRequest, check_request, make_manifest, new_job_id
 from jobs.timing import Span
 from workers.avatar.cache import fetch_pack
 from workers.avatar.demo import DEMO, demo_pack
@@ -73,6 +73,7 @@ def render_locally(
     """
     _check_outputs(outputs)
     pack = open_avatar(avatar, settings)
+    check_request(request, pack.digest, pack.spec)
     with scratch_folder() as folder:
         store = DirectoryStore(folder)
         with open_audio(request.audio, allow_truncated=request.allow_truncated) as source:
