@@ -3,7 +3,7 @@
 import argparse
 
 from infra.celery_app import make_celery_app
-from infra.settings import read_settings
+from infra.settings import QUEUE, read_settings
 
 
 def main() -> None:
@@ -11,9 +11,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=5555)
-    parser.add_argument("--queue", default="render")
     given = parser.parse_args()
-    app = make_celery_app(read_settings(), given.queue)
+    app = make_celery_app(read_settings(), QUEUE)
     app.start(["flower", f"--address={given.address}", f"--port={given.port}", "--inspect_timeout=1000"])
 
 

@@ -12,6 +12,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from infra.errors import Rejected
 
+QUEUE = "render"
+"""The queue's name, for those who send, those who work and those who watch."""
+
 Providers = Literal["auto", "cuda", "tensorrt", "cpu"]
 
 

@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from infra import settings
 from infra.errors import Rejected
 
 _ULID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
@@ -107,7 +108,7 @@ def tombstone(job: str) -> str:
 
 # --- Redis (below the prefix of the settings, which the queue shares) -------------------------------------------
 
-QUEUE: Final = "render"
+QUEUE: Final = settings.QUEUE
 LEDGER: Final = "ledger:"
 
 

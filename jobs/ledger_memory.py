@@ -122,9 +122,8 @@ class MemoryLedger:
             book.again[ASSEMBLE_PART] = now
         ring = [part for part, since in book.offered.items() if since <= now - stale_s]
         room = max(window - len(book.offered) - len(book.claims), 0)
-        for part in sorted((part for part, since in book.again.items() if since <= now), key=book.again.__getitem__)[
-            :room
-        ]:
+        due = sorted((part for part, since in book.again.items() if since <= now), key=book.again.__getitem__)
+        for part in due[:room]:
             del book.again[part]
             ring.append(part)
             room -= 1

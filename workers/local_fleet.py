@@ -193,20 +193,14 @@ def _last_line(home: Path, name: str) -> str:
 
 def _stop(processes: dict[str, subprocess.Popen[bytes]]) -> None:
     """Stop workers first, so that they hand back their work while Redis still listens; Redis last."""
-    running = [(name, process) for name, process in processes.items() if process.poll() is None]
-    running.sort(key=lambda item: item[0] == "redis")
-    others = [process for name, process in running if name != "redis"]
-    for name, process in running:
-        if name != "redis":
-            process.send_signal(signal.SIGQUIT if name.startswith(WORKER) else signal.SIGTERM)
-    _wait(others)
-    _terminate([process for name, process in running if name == "redis"])
-
-
-def _terminate(processes: list[subprocess.Popen[bytes]]) -> None:
-    for process in processes:
+    redis = [process for name, process in processes.items() if name == "redis"]
+    others = {name: process for name, process in processes.items() if name != "redis"}
+    for name, process in others.items():
+        process.send_signal(signal.SIGQUIT if name.startswith(WORKER) else signal.SIGTERM)
+    _wait(list(others.values()))
+    for process in redis:
         process.terminate()
-    _wait(processes)
+    _wait(redis)
 
 
 def _wait(processes: list[subprocess.Popen[bytes]]) -> None:
