@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     """Names or digests, separated by commas, that a worker loads and proves before its first task."""
     max_attempts: int = Field(default=3, ge=1)
     """Failed executions of one part of a job before it is quarantined."""
+    require_consent: bool = False
+    """Whether avatars that show a person need a valid consent record before anything is rendered with them."""
     connect_timeout_s: float = Field(default=5.0, gt=0, le=600)
     remote_control: bool = False
     """Whether workers obey Celery's remote control; whoever reaches Redis could use it."""

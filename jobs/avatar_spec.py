@@ -7,19 +7,24 @@ knows a pack's digest can prove `avatar.json` alone, and by it every file alone.
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from infra.errors import Failed
 
 AVATAR_JSON = "avatar.json"
 CONTRACT_VERSION: Final = 1
-GENERATOR_FILE = "generator.onnx"
-AUDIO_ENCODER_FILE = "audio_encoder.onnx"
+GENERATOR_FILE: Final = "generator.onnx"
+AUDIO_ENCODER_FILE: Final = "audio_encoder.onnx"
+NetworkFile = Literal["generator.onnx", "audio_encoder.onnx"]
 
 Matrix = Literal["bt709", "smpte170m"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Line = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")
+]
 Box = tuple[int, int, int, int]
 
 
@@ -56,6 +61,23 @@ class Provenance(_Frozen):
     repairs: tuple[str, ...] = ()
     """What the importer changed or filled in, one plain sentence each."""
     note: str = ""
+    checkpoints: dict[NetworkFile, Sha256] = {}
+    """Digest of the trained checkpoint's file, of those networks that importing made of one."""
+
+
+class Consent(_Frozen):
+    """The consent of the person whom an avatar shows, as whoever imported it recorded it."""
+
+    model_config = ConfigDict(strict=True)  # a number is no date
+
+    subject: Line
+    """Who consented."""
+    scope: Line
+    """To what."""
+    expires: date | None
+    """The last day on which the consent holds, in UTC; None for a consent without an end."""
+    evidence: Sha256
+    """Digest of the document that proves it, which is kept elsewhere."""
 
 
 class AvatarSpec(_Frozen):
@@ -72,6 +94,7 @@ class AvatarSpec(_Frozen):
     parsing maps of those template frames that have one."""
     provenance: Provenance
     licence: str = "unspecified"
+    consent: Consent | None = None
 
     @model_validator(mode="after")
     def _boxes_lie_inside(self) -> "AvatarSpec":
@@ -112,7 +135,7 @@ class AvatarSpec(_Frozen):
 
     def to_bytes(self) -> bytes:
         """The content of `avatar.json`; equal specs give equal bytes."""
-        document = self.model_dump(mode="json")
+        document = self.model_dump(mode="json", exclude=None if self.consent else {"consent"})
         return (json.dumps(document, sort_keys=True, separators=(",", ":")) + "\n").encode()
 
 

@@ -1,6 +1,8 @@
 """Avatars in the store, as far as a submitting client needs to know them: names, digests and `avatar.json`."""
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -10,7 +12,7 @@ from infra.object_store import ObjectStore
 from jobs import keys
 from jobs.avatar_spec import AVATAR_JSON, AvatarSpec, Sha256, read_avatar_json
 
-_DIGEST_PREFIX: Final = re.compile(r"[0-9a-f]{8,63}")
+_DIGITS: Final = re.compile(r"[0-9a-f]{8,64}")
 _NAMES_SHOWN: Final = 8
 
 
@@ -25,6 +27,14 @@ class NamedAvatar(NamedTuple):
 
     name: str
     digest: str
+
+
+class StoredPack(NamedTuple):
+    """What the store holds of a pack: bytes in all, and whether it is whole, which its `avatar.json` says."""
+
+    digest: str
+    size: int
+    whole: bool
 
 
 def resolve(ref: str, store: ObjectStore) -> str:
@@ -43,13 +53,28 @@ def resolve(ref: str, store: ObjectStore) -> str:
         named = _named(ref, store)
         if named:
             return named
-    if keys.is_digest(ref) or _DIGEST_PREFIX.fullmatch(ref):
-        found = _digests(ref, store)
-        if len(found) > 1:
-            raise Rejected(f"Avatar {ref!r} may be {' or '.join(found)}: give more digits.")
+    if is_digits(ref):
+        found = the_one(ref, [pack.digest for pack in stored_packs(store, ref) if pack.whole])
         if found:
-            return found[0]
+            return found
     raise NotFound(f"There is no avatar {ref!r} in {store.url}: {_known(store)}.")
+
+
+def is_digits(ref: str) -> bool:
+    """Whether `ref` may be a digest, or enough first digits of one."""
+    return _DIGITS.fullmatch(ref) is not None
+
+
+def the_one(ref: str, digests: Iterable[str]) -> str | None:
+    """The digest that begins with `ref`, None when there is none.
+
+    Raises:
+        Rejected: there are several.
+    """
+    found = sorted({digest for digest in digests if digest.startswith(ref)})
+    if len(found) > 1:
+        raise Rejected(f"Avatar {ref!r} may be {' or '.join(found)}: give more digits.")
+    return found[0] if found else None
 
 
 def read_spec(store: ObjectStore, digest: str) -> AvatarSpec:
@@ -79,6 +104,28 @@ def list_avatars(store: ObjectStore) -> list[NamedAvatar]:
     return [NamedAvatar(name, _read_pointer(name, store)) for name in _names(store)]
 
 
+def stored_packs(store: ObjectStore, digits: str = "") -> list[StoredPack]:
+    """Packs of the store whose digest begins with `digits`, sorted, those included that are not whole.
+
+    `avatar.json` is the last file to come and the first to go: without it, a pack is being published or removed, or
+    that broke off, and it counts as not there.
+    """
+    sizes: Counter[str] = Counter()
+    whole = set()
+    for info in store.list(f"{keys.AVATARS}{digits}"):
+        digest, _, file = info.key.removeprefix(keys.AVATARS).partition("/")
+        if keys.is_digest(digest):
+            sizes[digest] += info.size
+            if file == AVATAR_JSON:
+                whole.add(digest)
+    return [StoredPack(digest, size, digest in whole) for digest, size in sizes.items()]
+
+
+def is_stored(digest: str, store: ObjectStore) -> bool:
+    """Whether the store holds a pack, the whole of it."""
+    return store.size(keys.avatar_pack(digest) + AVATAR_JSON) is not None
+
+
 def point(name: str, digest: str, store: ObjectStore) -> None:
     """Let `name` mean the pack `digest` from now on."""
     store.put(keys.avatar_pointer(name), AvatarPointer(digest=digest).model_dump_json().encode())
@@ -97,13 +144,6 @@ def _read_pointer(name: str, store: ObjectStore) -> str:
         return AvatarPointer.model_validate_json(store.get(key)).digest
     except ValidationError:
         raise Failed(f"{store.location(key)} names no avatar's digest: import the avatar {name!r} again.") from None
-
-
-def _digests(prefix: str, store: ObjectStore) -> list[str]:
-    """Digests of whole packs that begin with `prefix`; a pack is whole once its `avatar.json` is there."""
-    ends = f"/{AVATAR_JSON}"
-    listed = (info.key for info in store.list(f"avatars/{prefix}") if info.key.endswith(ends))
-    return [digest for key in listed if keys.is_digest(digest := key.removesuffix(ends).removeprefix("avatars/"))]
 
 
 def _names(store: ObjectStore) -> list[str]:

@@ -133,6 +133,7 @@ def submit(
         idempotency_key=idempotency_key,
         allow_truncated=allow_truncated,
         max_attempts=settings.max_attempts,
+        require_consent=settings.require_consent,
     )
     fleet.check()  # before hours of audio are decoded
     job = fleet.ledger.find(request.owner, idempotency_key) if idempotency_key else None

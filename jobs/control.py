@@ -13,7 +13,7 @@ from jobs.manifest import Manifest, read_manifest
 from jobs.scratch import scratch_folder
 from jobs.states import AUDIO_PART, JobState
 from jobs.status import read_status
-from jobs.submit import ticket_of
+from jobs.submit import fail_without_avatar, ticket_of
 
 
 def cancel_job(job: str, ledger: Ledger, store: ObjectStore) -> JobState:
@@ -57,7 +57,7 @@ def retry_job(job: str, ledger: Ledger, store: ObjectStore, parts: list[str] | N
     A job that the ledger lost is opened again from the store, its finished segments included.
 
     Raises:
-        NotFound: there is no such job.
+        NotFound: there is no such job, or its avatar was removed and it has frames left to render.
         Rejected: the job did not fail.
     """
     status = read_status(job, ledger, store)
@@ -66,13 +66,15 @@ def retry_job(job: str, ledger: Ledger, store: ObjectStore, parts: list[str] | N
     unharmed = set(parts or ()) - set(ledger.quarantine(job))
     if unharmed and ledger.view(job) is not None:
         raise Rejected(f"Job {job} has no quarantined chunk {', '.join(sorted(unharmed))}.")
+    manifest = read_manifest(job, store)
     state = ledger.retry(job, parts)
     if state is None:
-        manifest = read_manifest(job, store)
         opened = ledger.open(ticket_of(manifest), finished_segments(manifest, store))
         if opened != job:
             raise Rejected(f"Job {job} was submitted again with the same idempotency key, as job {opened}.")
         state = JobState.QUEUED
+    if state is JobState.QUEUED and status.chunks_done < status.chunks_total:
+        fail_without_avatar(manifest, ledger, store)
     return state
 
 

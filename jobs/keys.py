@@ -36,14 +36,18 @@ def avatar_name(text: str) -> str:
 # --- the store ---------------------------------------------------------------------------------------------------
 
 
+AVATARS: Final = "avatars/"
+"""Everything that belongs to avatars."""
+
+
 def avatar_pack(digest: str) -> str:
     """Prefix of a pack's files."""
     if not is_digest(digest):
         raise Rejected(f"{digest[:80]!r} is not an avatar's digest.")
-    return f"avatars/{digest}/"
+    return f"{AVATARS}{digest}/"
 
 
-AVATAR_NAMES: Final = "avatars/names/"
+AVATAR_NAMES: Final = f"{AVATARS}names/"
 
 
 def avatar_pointer(name: str) -> str:
@@ -53,7 +57,12 @@ def avatar_pointer(name: str) -> str:
 
 def canary(digest: str) -> str:
     """A pack's stored canary answer: beside the pack, since its last bits depend on the machine that made it."""
-    return f"avatars/canaries/{avatar_pack(digest).split('/')[1]}.png"
+    return f"{AVATARS}canaries/{avatar_pack(digest).split('/')[1]}.png"
+
+
+def exports(digest: str) -> str:
+    """How far a pack's networks are from the checkpoints they were made of: measured, so beside the pack as well."""
+    return f"avatars/exports/{avatar_pack(digest).split('/')[1]}.json"
 
 
 def job_prefix(job: str) -> str:

@@ -150,6 +150,9 @@ class Ledger(Protocol):
     def active(self) -> list[str]:
         """Jobs that may still move by themselves, oldest first."""
 
+    def jobs_of(self, avatar: str) -> dict[str, JobState]:
+        """Jobs of an avatar that the ledger knows, each with its state; an opened job is never missing."""
+
     def latest(self, count: int) -> list[JobView]:
         """The newest jobs, newest first."""
 

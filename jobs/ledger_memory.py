@@ -298,6 +298,9 @@ class MemoryLedger:
     def active(self) -> list[str]:
         return [job for job, book in self._jobs.items() if book.state in OFFERING]
 
+    def jobs_of(self, avatar: str) -> dict[str, JobState]:
+        return {job: book.state for job, book in self._jobs.items() if book.ticket.avatar == avatar}
+
     def latest(self, count: int) -> list[JobView]:
         views = (self.view(job) for job in reversed(self._jobs))
         return [view for view in views if view is not None][:count]

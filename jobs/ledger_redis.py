@@ -13,6 +13,8 @@ from jobs.states import ASSEMBLE_PART, JobState, PartState, states_before
 KEEP_ENDED_S = 7 * 24 * 3600
 """How long an ended job stays visible; the store remembers it for good."""
 WORKER_TTL_S = 30.0
+JOBS_AT_ONCE = 1000
+"""Jobs asked about in one round trip: their answers are a few hundred kilobytes."""
 
 
 class RedisLedger:
@@ -135,6 +137,20 @@ class RedisLedger:
     def active(self) -> list[str]:
         with redis_errors(self._settings):
             return list(self._redis.zrange(self._key(keys.ACTIVE), 0, -1))
+
+    def jobs_of(self, avatar: str) -> dict[str, JobState]:
+        found: dict[str, JobState] = {}
+        with redis_errors(self._settings):
+            # Active ones might be missing among all jobs: `latest` forgets a name just when its job is opened again.
+            names = [name for book in (keys.JOBS, keys.ACTIVE) for name in self._redis.zrange(self._key(book), 0, -1)]
+            for start in range(0, len(names), JOBS_AT_ONCE):
+                batch = names[start : start + JOBS_AT_ONCE]
+                with self._redis.pipeline(transaction=False) as pipe:
+                    for name in batch:
+                        pipe.hmget(self._key(keys.ledger_job(name)), "avatar", "state")
+                    answers = zip(batch, pipe.execute(), strict=True)
+                    found.update({name: JobState(state) for name, (used, state) in answers if used == avatar})
+        return found
 
     def latest(self, count: int) -> list[JobView]:
         with redis_errors(self._settings):

@@ -7,15 +7,18 @@ from pathlib import Path
 from pydantic import ValidationError
 from ulid import ULID
 
-from infra.errors import LipsyncError, Rejected, Transient, Unreachable
+from infra.errors import LipsyncError, NotFound, Rejected, Transient, Unreachable
 from infra.media_decode import open_audio
 from infra.object_store import ObjectStore
 from jobs import keys
 from jobs.avatar_spec import AvatarSpec
+from jobs.avatars import is_stored
+from jobs.consent import demand_consent
 from jobs.job_audio import store_job_audio
 from jobs.ledger import JobTicket, Ledger
 from jobs.manifest import Encoding, Manifest, Preset, write_manifest
 from jobs.plan import DEFAULT_CHUNK_FRAMES
+from jobs.states import JobState
 from jobs.timing import MIN_SAMPLES, LengthMode, frame_count
 
 
@@ -32,6 +35,8 @@ class JobRequest:
     idempotency_key: str | None = None
     allow_truncated: bool = False
     max_attempts: int = 3
+    require_consent: bool = False
+    """Refuse an avatar that shows a person and carries no consent that holds today."""
 
 
 def new_job_id() -> str:
@@ -64,8 +69,10 @@ def check_request(request: JobRequest, digest: str, avatar: AvatarSpec) -> None:
     """Refuse what cannot be, whatever the audio, before hours of it are decoded.
 
     Raises:
-        Rejected: the request asks for what cannot be.
+        Rejected: the request asks for what cannot be, or for an avatar that may not be used.
     """
+    if request.require_consent:
+        demand_consent(digest, avatar)
     make_manifest(request, new_job_id(), digest, avatar, MIN_SAMPLES, extension="")
 
 
@@ -104,6 +111,9 @@ def open_job(manifest: Manifest, ledger: Ledger, store: ObjectStore) -> str:
     """Enter a prepared job in the ledger and return its id.
 
     With an idempotency key that was used before, that is the earlier job's id, and the new one is forgotten.
+
+    Raises:
+        NotFound: the avatar was removed meanwhile; the job has failed and can be retried.
     """
     try:
         opened = ledger.open(ticket_of(manifest))
@@ -114,7 +124,25 @@ def open_job(manifest: Manifest, ledger: Ledger, store: ObjectStore) -> str:
         raise
     if opened != manifest.job:
         _forget(manifest.job, store)
+    else:
+        fail_without_avatar(manifest, ledger, store)
     return opened
+
+
+def fail_without_avatar(manifest: Manifest, ledger: Ledger, store: ObjectStore) -> None:
+    """Let a job fail at once that goes on in the ledger while its avatar is gone; see `jobs.avatar_removal`.
+
+    Raises:
+        NotFound: it is gone.
+    """
+    with suppress(Transient):  # a store that does not answer now will tell the workers
+        if not is_stored(manifest.avatar, store):
+            error = (
+                f"Avatar {manifest.avatar} is no longer in {store.url}: publish it again, then "
+                f"`lipsync retry {manifest.job}`."
+            )
+            ledger.move(manifest.job, JobState.FAILED, error)
+            raise NotFound(f"Job {manifest.job} failed: {error}")
 
 
 def ticket_of(manifest: Manifest) -> JobTicket:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -520,6 +521,19 @@ def test_the_newest_jobs_come_first(ledger: Ledger) -> None:
         wait_until(lambda: ledger.my_turn(f"tick-{len(jobs)}", 0.001), 5, "the clock to tick")
     found = [view.job for view in ledger.latest(2)]
     assert len(found) == 2 and set(found) <= set(jobs)
+
+
+def test_jobs_of_an_avatar_are_found_in_every_state(ledger: Ledger) -> None:
+    avatar = "e" * 64
+    expected = {}
+    for moves in ([], [JobState.PAUSED], [JobState.FAILED], [JobState.CANCELLED], [JobState.ASSEMBLING, JobState.DONE]):
+        job = ledger.open(replace(ticket(), avatar=avatar))
+        for target in moves:
+            ledger.move(job, target)
+        expected[job] = state(ledger, job)
+    opened(ledger)  # a job of another avatar
+    assert ledger.jobs_of(avatar) == expected and len(set(expected.values())) == 5
+    assert ledger.jobs_of("f" * 64) == {}
 
 
 def test_workers_count_while_they_are_seen(ledger: Ledger) -> None:
