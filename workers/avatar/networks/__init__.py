@@ -1,0 +1,1 @@
+"""The two networks: proved, written, and made of trained checkpoints."""
