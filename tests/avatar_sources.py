@@ -3,13 +3,17 @@
 import hashlib
 import json
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import numpy.typing as npt
+from onnx import TensorProto, helper
 
 from infra.media_video import SegmentEncoder, VideoFormat
+from workers.avatar.findings import Finding
 from workers.avatar.synthetic import make_synthetic
 
 WIDTH, HEIGHT, FRAMES = 96, 64, 6
@@ -89,6 +93,19 @@ def write_video(path: Path, frames: int = FRAMES, fps: int = 25) -> None:
             encoder.write(picture(frame))
 
 
+def write_uneven_video(path: Path, frames: int = FRAMES) -> None:
+    """A video whose frames come 40 ms apart on average, but not each."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.time_base = WIDTH, HEIGHT, "yuv420p", Fraction(1, 1000)
+        stream.codec_context.time_base, stream.codec_context.max_b_frames = Fraction(1, 1000), 0
+        for frame in range(frames):
+            shown = av.VideoFrame.from_ndarray(picture(frame), format="bgr24")
+            shown.pts, shown.time_base = 40 * frame + 15 * (frame % 3 == 1), Fraction(1, 1000)
+            output.mux(stream.encode(shown))
+        output.mux(stream.encode(None))
+
+
 def package_v2(root: Path, networks: tuple[Path, Path], *, frames: int = FRAMES, fps: int = 25) -> Path:
     """Layout B, with what must be ignored: crops of another mask and the features of the training audio."""
     for folder in ("models", "cache", "landmarks"):
@@ -118,3 +135,47 @@ def server_layout(root: Path, generator: Path, *, frames: int = FRAMES, pictures
     write_pictures(root / "frames", "frame_{:06d}.jpg", frames, pictures_from)
     (root / "crop_rects.json").write_text(json.dumps([list(box(frame)) for frame in range(frames)]))
     return root
+
+
+OF_SMALL_AVATARS = {"box-size", "clip-length", "memory"}
+"""Codes of what checking says of every avatar as small as these: few frames, a face of few pixels."""
+
+
+def told(findings: list[Finding]) -> list[Finding]:
+    """Findings but those that every small avatar has."""
+    return [finding for finding in findings if finding.code not in OF_SMALL_AVATARS]
+
+
+def write_faces(
+    folder: Path, rows: tuple[int, int] = (5, 310), columns: tuple[int, int] = (5, 315), side_px: int = 320
+) -> None:
+    """Prepared faces with a black rectangle, both ends half-open, as JPEG numbered from 1."""
+    folder.mkdir(parents=True)
+    for frame in range(3):
+        face = picture(frame, side_px, side_px) // 2 + 100
+        face[slice(*rows), slice(*columns)] = 0
+        assert cv2.imwrite(str(folder / f"{frame + 1}.jpg"), face)
+
+
+def set_landmarks(source: Path, frame: int, box: Box) -> None:
+    """Give one frame the landmarks of another crop box."""
+    (source / f"landmarks/{frame}.lms").write_text(landmarks(box[0], box[1], box[2]))
+
+
+def claiming(path: Path, inputs: dict[str, list[int | str]], output: list[int | str]) -> Path:
+    """A network that loads, with any tensors of float32: it answers zeros."""
+    size = [dimension if isinstance(dimension, int) else 1 for dimension in output]
+    zeros = helper.make_node(
+        "ConstantOfShape", ["size"], ["output"], value=helper.make_tensor("", TensorProto.FLOAT, [1], [0])
+    )
+    graph = helper.make_graph(
+        [zeros],
+        "claiming",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, output)],
+        [helper.make_tensor("size", TensorProto.INT64, [len(size)], size)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model.SerializeToString())
+    return path

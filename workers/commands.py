@@ -41,6 +41,7 @@ def render(
     from jobs.submit import JobRequest
     from workers.local_render import Outputs, render_locally
 
+    settings = read_settings()
     request = JobRequest(
         audio=audio,
         length=length,
@@ -48,9 +49,10 @@ def render(
         crf=crf,
         preset=preset,  # type: ignore[arg-type]  # the manifest refuses what is none
         allow_truncated=allow_truncated,
+        require_consent=settings.require_consent,
     )
     with progress_report(quiet=as_json) as report:
-        done = render_locally(request, avatar, Outputs(out, frames), read_settings(), report, (start, stop))
+        done = render_locally(request, avatar, Outputs(out, frames), settings, report, (start, stop))
     document = {
         "output": None if out is None else str(out),
         "frames_dir": None if frames is None else str(frames),

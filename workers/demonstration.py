@@ -36,7 +36,12 @@ def demonstrate(settings: Settings, workers: int, out: Path, quiet: bool) -> dic
             say(f"A fleet of {workers} workers is up in {local.home}; Flower: {local.flower or 'not installed'}")
         fleet = Fleet(settings)
         digest = resolve(DEMO, fleet.store)
-        request = JobRequest(audio=clip, chunk_frames=CHUNK_FRAMES, owner=default_owner())
+        request = JobRequest(
+            audio=clip,
+            chunk_frames=CHUNK_FRAMES,
+            owner=default_owner(),
+            require_consent=settings.require_consent,
+        )
         manifest = prepare_job(request, digest, read_spec(fleet.store, digest), fleet.store)
         job = open_job(manifest, fleet.ledger, fleet.store)
         fleet.dispatch([job])

@@ -1,5 +1,7 @@
 """The two networks of an avatar in warm ONNX Runtime sessions, on what the session really got."""
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -33,8 +35,12 @@ PROVIDING = ("onnxruntime", "onnxruntime-gpu")
 """The packages of the extras `cpu` and `gpu`: both contain the same module."""
 
 
+class NotANetwork(Failed):
+    """ONNX Runtime cannot load the file, whatever network it should be."""
+
+
 @dataclass(frozen=True)
-class _Network:
+class Network:
     """One session and the names of its tensors, bound by position."""
 
     session: Any
@@ -63,8 +69,8 @@ class _Network:
 class LipModel:
     """Audio encoder and generator of one avatar, loaded and checked."""
 
-    audio_encoder: _Network
-    generator: _Network
+    audio_encoder: Network
+    generator: Network
     provider: str
     """What the generator's session really runs on, as ONNX Runtime names it."""
 
@@ -89,12 +95,21 @@ def load_lip_model(generator: Path, audio_encoder: Path, settings: Settings) -> 
         Failed: a file cannot be loaded, or the provider that was asked for is not there.
         Rejected: the networks are of another kind than the render contract's.
     """
-    pictures = _load(generator, settings, (FACES, AUDIO), PICTURES)
-    features = _load(audio_encoder, settings, (MEL_WINDOWS,), FEATURES)
+    pictures, features = load_generator(generator, settings), load_audio_encoder(audio_encoder, settings)
     return LipModel(features, pictures, str(pictures.session.get_providers()[0]))
 
 
-def _load(path: Path, settings: Settings, inputs: tuple[Shape, ...], output: Shape) -> _Network:
+def load_generator(path: Path, settings: Settings) -> Network:
+    """Load the network that draws; raises as `load_lip_model` does."""
+    return _load(path, settings, (FACES, AUDIO), PICTURES)
+
+
+def load_audio_encoder(path: Path, settings: Settings) -> Network:
+    """Load the network that hears; raises as `load_lip_model` does."""
+    return _load(path, settings, (MEL_WINDOWS,), FEATURES)
+
+
+def _load(path: Path, settings: Settings, inputs: tuple[Shape, ...], output: Shape) -> Network:
     session = _open_session(path, settings)
     found = session.get_inputs()
     if len(found) != len(inputs):
@@ -110,7 +125,7 @@ def _load(path: Path, settings: Settings, inputs: tuple[Shape, ...], output: Sha
     exported = sizes.pop() if sizes else None
     on_cpu = session.get_providers()[0] == _PROVIDER_NAMES["cpu"]
     batch = exported or settings.batch or (1 if on_cpu else ACCELERATOR_BATCH)
-    return _Network(session, tuple(tensor.name for tensor in found), session.get_outputs()[0].name, batch)
+    return Network(session, tuple(tensor.name for tensor in found), session.get_outputs()[0].name, batch)
 
 
 def _check_tensor(path: Path, role: str, tensor: Any, expected: Shape) -> None:
@@ -120,11 +135,13 @@ def _check_tensor(path: Path, role: str, tensor: Any, expected: Shape) -> None:
     )
     if fits and tensor.type == "tensor(float)":
         return
-    hint = " That is the export of another audio front end." if shape[1:] in ([32, 32, 32], [256, 16, 32]) else ""
+    other = shape[1:] in ([32, 32, 32], [256, 16, 32])
+    known = "another audio front end: train it with the front end `ave`"
+    hint = known if other else "another network: export the one of the 328-pixel pipeline"
     wanted = ["N", *expected[1:]]
     raise Rejected(
         f"The {role} {tensor.name!r} of {path.name} is {tensor.type} of shape {shape}, but float32 {wanted} is "
-        f"expected.{hint}"
+        f"expected. That is the export of {hint}."
     )
 
 
@@ -152,9 +169,11 @@ def _open_session(path: Path, settings: Settings) -> Any:
         tuning = {"device_id": str(settings.device)} | ({"use_tf32": "0"} if provider == "cuda" else {})
         wanted.insert(0, (_PROVIDER_NAMES[provider], tuning))
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
+        with redirect_stdout(sys.stderr):  # where it prints when it tries again without the accelerator
+            session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
     except Exception as error:  # onnxruntime's exceptions share no base class
-        raise Failed(f"{path.name} cannot be loaded as an ONNX network: {str(error).splitlines()[0][:300]}") from error
+        reason = str(error).splitlines()[0][:300]
+        raise NotANetwork(f"{path.name} cannot be loaded as an ONNX network: {reason}") from error
     got = session.get_providers()[0]
     if got != _PROVIDER_NAMES[provider] and settings.providers == "auto":
         log.warning("no_accelerator", asked=provider, got=got, network=path.name)

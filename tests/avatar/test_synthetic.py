@@ -11,8 +11,9 @@ import pytest
 from infra.errors import Rejected
 from infra.settings import Settings
 from tests.avatar_sources import HEIGHT, WIDTH
-from workers.avatar import topology
-from workers.avatar.networks import prove_networks
+from workers.avatar.networks import topology
+from workers.avatar.networks.proof import prove_networks
+from workers.avatar.networks.weights import Seeded
 from workers.avatar.pack import Pack
 from workers.avatar.synthetic import make_synthetic
 from workers.lip_model import LipModel, load_lip_model
@@ -43,15 +44,16 @@ def hear(model: LipModel, mel: Float32) -> Float32:
 
 
 def test_the_topology_has_the_references_count_of_parameters() -> None:
-    rng = np.random.default_rng(0)
-    generator, encoder = topology.generator(rng)[1], topology.audio_encoder(rng)[1]
+    source = Seeded(np.random.default_rng(0))
+    generator, encoder = topology.generator(source)[1], topology.audio_encoder(source)[1]
     assert sum(conv.parameters for conv in generator) == 12_186_935
     assert sum(conv.parameters for conv in encoder) == 2_812_672
     assert len(encoder) == 13
 
 
 def test_the_table_of_convolutions_is_the_one_of_the_graph() -> None:
-    for data, convs in (topology.generator(np.random.default_rng(0)), topology.audio_encoder(np.random.default_rng(0))):
+    source = Seeded(np.random.default_rng(0))
+    for data, convs in (topology.generator(source), topology.audio_encoder(source)):
         model = onnx.load_from_string(data)
         onnx.checker.check_model(model, full_check=True)
         shapes = {weights.name: tuple(weights.dims) for weights in model.graph.initializer}

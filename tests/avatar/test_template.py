@@ -23,7 +23,7 @@ def training(tmp_path: Path, networks: tuple[Path, Path], settings: Settings) ->
     (source / "parsing/2.png").unlink()
     work_dir = tmp_path / "work"
     work_dir.mkdir()
-    return import_avatar(source, work_dir, generator=networks[0], audio_encoder=networks[1], settings=settings)
+    return import_avatar(source, work_dir, generator=networks[0], audio_encoder=networks[1], settings=settings).pack
 
 
 def test_frames_and_crops_equal_plain_opencv(training: Pack, settings: Settings) -> None:

@@ -71,7 +71,8 @@ def test_every_place_in_the_store_is_documented() -> None:
     job, digest = "0" * 26, "0" * 64
     for make in (keys.manifest, keys.encoded_audio, keys.video, keys.tombstone):
         assert f"`{make(job).replace(job, '<job>')}`" in page
-    assert f"`{keys.canary(digest).replace(digest, '<digest>')}`" in page
+    for beside in (keys.canary, keys.exports):
+        assert f"`{beside(digest).replace(digest, '<digest>')}`" in page
     assert f"`{keys.avatar_pointer('name').replace('/name.', '/<name>.')}`" in page
     for key in (keys.result(job), keys.job_audio(job)):
         assert f"`{key.rpartition('/')[2]}`" in page

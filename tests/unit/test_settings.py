@@ -46,6 +46,7 @@ BAD = [
     ("CONNECT_TIMEOUT_S", "nan"),
     ("CONNECT_TIMEOUT_S", "inf"),
     ("REMOTE_CONTROL", "perhaps"),
+    ("REQUIRE_CONSENT", "perhaps"),
     ("REDIS_URL", ""),
     ("REDIS_URL", "localhost:6379"),
     ("REDIS_URL", f"http://:{SECRET}@host"),

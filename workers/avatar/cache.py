@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -48,6 +49,7 @@ class Shelf:
         self.digest = digest
         self.cache_dir = cache_dir
         self.home = cache_dir / "avatars" / digest
+        self.pack = self.home / "pack"
         self._locks = cache_dir / "locks"
 
     def use(self) -> Lease:
@@ -104,7 +106,7 @@ def fetch_pack(store: ObjectStore, digest: str, cache_dir: Path, disk_mb: int | 
     """
     shelf = Shelf(cache_dir, keys.avatar_pack(digest).split("/")[1])
     lease = shelf.use()
-    target = shelf.home / "pack"
+    target = shelf.pack
     with shelf.making() as unfinished:
         try:
             pack = open_pack(target, digest)
@@ -116,6 +118,44 @@ def fetch_pack(store: ObjectStore, digest: str, cache_dir: Path, disk_mb: int | 
             unfinished.rename(target)
     make_room(cache_dir, disk_mb)
     return replace(pack, lease=lease)
+
+
+def is_cached(digest: str, cache_dir: Path) -> bool:
+    """Whether this host's cache holds a pack."""
+    return (Shelf(cache_dir, digest).pack / AVATAR_JSON).is_file()
+
+
+def cached_pack(digest: str, cache_dir: Path) -> Pack:
+    """Open a pack of this host's cache, without any store.
+
+    Raises:
+        NotFound: it is not there.
+        Failed: it was damaged.
+    """
+    shelf = Shelf(cache_dir, digest)
+    if not is_cached(digest, cache_dir):
+        raise NotFound(f"Avatar {digest} is not in the cache {cache_dir}.")
+    lease = shelf.use()
+    return replace(open_pack(shelf.pack, digest), lease=lease)
+
+
+class CachedPack(NamedTuple):
+    """A pack in the cache: bytes with its decoded template, and when it was last used, in seconds since the epoch."""
+
+    digest: str
+    size: int
+    used_s: float
+
+
+def cached_packs(cache_dir: Path) -> list[CachedPack]:
+    """Packs of this host's cache, sorted; the bytes of none are proved."""
+    with speaking(f"Looking into the cache {cache_dir}"):
+        homes = sorted((cache_dir / "avatars").glob("*"))
+        return [
+            CachedPack(home.name, _size(home), _last_used(home) / 1e9)
+            for home in homes
+            if keys.is_digest(home.name) and is_cached(home.name, cache_dir)
+        ]
 
 
 def make_room(cache_dir: Path, disk_mb: int | None, needed_bytes: int = 0) -> None:

@@ -1,8 +1,8 @@
-"""`lipsync avatar`: import, check, list and draw avatars."""
+"""`lipsync avatar`: import, check and draw avatars; `shelf_commands` moves them."""
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -10,38 +10,47 @@ from infra.errors import EXIT_REJECTED, Rejected
 from infra.object_store import open_store
 from infra.settings import Settings, read_settings
 from jobs import keys
-from jobs.avatar_spec import AvatarSpec
-from jobs.avatars import list_avatars, read_spec
+from jobs.consent import consent_problem, today_utc
 from jobs.console import Json, print_result, say
+from workers.avatar.inventory import facts
+from workers.avatar.shelf_commands import Name, add_shelf_commands
 
 if TYPE_CHECKING:
+    from workers.avatar.networks.comparing import Export
     from workers.avatar.pack import Pack
 
-avatar_app = typer.Typer(name="avatar", help="Import, check, list and draw avatars.", no_args_is_help=True)
+avatar_app = typer.Typer(name="avatar", help="Import, check, draw, move and remove avatars.", no_args_is_help=True)
+add_shelf_commands(avatar_app)
 
-Name = Annotated[str, typer.Option("--name", help="How jobs will call it: lower-case letters, digits, `.`, `_`, `-`.")]
-Onnx = Annotated[Path | None, typer.Option(help="ONNX file to take instead of the source's own.")]
+Network = Annotated[
+    Path | None, typer.Option(help="ONNX file, or trained checkpoint (.pth), to take instead of the source's own.")
+]
 
 
 @avatar_app.command("import")
 def import_command(
     source: Annotated[Path, typer.Argument(help="Training folder, package v2, server layout, or a pack.")],
     name: Name,
-    generator: Onnx = None,
-    audio_encoder: Onnx = None,
+    generator: Network = None,
+    audio_encoder: Network = None,
     licence: Annotated[str, typer.Option(help="Terms of use of the face and its networks.")] = "unspecified",
     matrix: Annotated[
         Literal["auto", "bt709", "smpte170m"], typer.Option(help="Colour matrix of a template video.")
     ] = "auto",
+    consent: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON record of the consent of the person whom it shows.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a pack of an avatar's source folder and publish it under a name."""
+    from workers.avatar.consent_record import read_consent
     from workers.avatar.importing import import_avatar
 
     keys.avatar_name(name)
     settings = read_settings()
+    recorded = None if consent is None else read_consent(consent)
     with tempfile.TemporaryDirectory(prefix="lipsync-import-") as work_dir:
-        pack = import_avatar(
+        pack, exports = import_avatar(
             source,
             Path(work_dir),
             generator=generator,
@@ -49,10 +58,16 @@ def import_command(
             licence=licence,
             settings=settings,
             matrix=None if matrix == "auto" else matrix,
+            consent=recorded,
         )
         for repair in pack.spec.provenance.repairs:
             say(f"repair: {repair}")
-        _publish(pack, name, settings, as_json)
+        problem = consent_problem(pack.spec, today_utc())
+        if recorded and problem:
+            say(f"warning: {problem}")
+        for export in exports:
+            say("{network}: differs from {framework} by at most {difference:.1e} of its range".format(**dict(export)))
+        _publish(pack, name, settings, as_json, exports)
 
 
 @avatar_app.command("synth")
@@ -78,55 +93,52 @@ def synth_command(
 @avatar_app.command("check")
 def check_command(
     target: Annotated[str, typer.Argument(help="A pack or source folder, or an avatar's name or digest.")],
+    generator: Network = None,
+    audio_encoder: Network = None,
     as_json: Json = False,
 ) -> None:
-    """Say everything that is wrong with an avatar; exit code 2 when it cannot be used."""
+    """Say everything that is wrong with an avatar and what to do; exit code 2 when it cannot be used."""
     from workers.avatar.checking import check
+    from workers.avatar.findings import verdict
 
-    findings = check(target, read_settings())
+    findings = check(target, read_settings(), generator=generator, audio_encoder=audio_encoder)
     usable = all(finding.level != "error" for finding in findings)
-    lines = [f"{finding.level}: {finding.sentence}" for finding in findings]
-    verdict = f"{target} can be used." if usable else f"{target} cannot be used."
+    lines = [f"{finding.level} ({finding.code}): {finding.sentence}" for finding in findings]
     document = {"target": target, "usable": usable, "findings": [finding._asdict() for finding in findings]}
-    print_result(document, "\n".join([*lines, verdict]), as_json=as_json)
+    print_result(document, "\n".join([*lines, verdict(target, findings)]), as_json=as_json)
     if not usable:
         raise typer.Exit(EXIT_REJECTED)
 
 
-@avatar_app.command("list")
-def list_command(as_json: Json = False) -> None:
-    """List the avatars of the store."""
-    store = open_store(read_settings())
-    rows = [_facts(name, digest, read_spec(store, digest)) for name, digest in list_avatars(store)]
-    lines = (
-        "{name:<24} {digest:.12} {width}x{height}, {frames} frames, licence {licence}".format(**row) for row in rows
-    )
-    print_result(rows, "\n".join(lines) or f"There are no avatars in {store.url} yet.", as_json=as_json)
+@avatar_app.command("preview")
+def preview_command(
+    target: Annotated[str, typer.Argument(help="A pack's folder, or an avatar's name or digest.")],
+    out: Annotated[Path, typer.Option(help="Picture to write, PNG or JPEG by its suffix.")],
+    frames: Annotated[int, typer.Option(min=1, max=64, help="Template frames to show, and mouths.")] = 8,
+    audio: Annotated[Path | None, typer.Option(help="What the mouths say, instead of the clip that ships.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw one picture to judge an avatar by: template frames with their crop boxes, and mouths that speak."""
+    from workers.avatar.preview import write_preview
+
+    shown = write_preview(target, out, read_settings(), frames=frames, audio=audio)
+    document = {"target": target, "output": str(out), **shown._asdict()}
+    print_result(document, f"The contact sheet of {target} is {out}.", as_json=as_json)
 
 
-def _publish(pack: "Pack", name: str, settings: Settings, as_json: bool) -> None:
+def _publish(pack: "Pack", name: str, settings: Settings, as_json: bool, exports: tuple["Export", ...] = ()) -> None:
+    from workers.avatar.networks.comparing import publish_exports
     from workers.avatar.pack import publish
     from workers.canary import publish_canary
 
     store = open_store(settings)
     publish_canary(pack, store, settings)  # first: nobody may meet a named avatar that cannot be proved
+    publish_exports(pack.digest, exports, store)
     publish(pack, store, name)
-    facts = _facts(name, pack.digest, pack.spec)
-    print_result(facts, f"Avatar {name} is {pack.digest} in {store.url}.", as_json=as_json)
-
-
-def _facts(name: str, digest: str, spec: AvatarSpec) -> dict[str, Any]:
-    return {
-        "name": name,
-        "digest": digest,
-        "frames": spec.frame_count,
-        "width": spec.frame_size.width,
-        "height": spec.frame_size.height,
-        "template": spec.template.kind,
-        "layout": spec.provenance.layout,
-        "repairs": list(spec.provenance.repairs),
-        "licence": spec.licence,
-    }
+    document = facts(name, pack.digest, pack.spec)
+    if exports:
+        document["exports"] = [export.model_dump() for export in exports]
+    print_result(document, f"Avatar {name} is {pack.digest} in {store.url}.", as_json=as_json)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -1,21 +1,153 @@
-"""What importing and checking have to say about an avatar."""
+"""What importing and checking have to say about an avatar, and how reading it goes on after a fault.
 
-from typing import Literal, NamedTuple
+A *reading* is a generator: it yields findings as it meets them and returns what it has read. Whoever checks takes all
+of them; whoever imports takes the value and refuses at the first error. So both read with the same code.
+"""
 
-Level = Literal["error", "warning", "repair"]
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from typing import Final, Literal, NamedTuple, ParamSpec, TypeAlias, TypeVar
+
+from infra.errors import Failed, Rejected
+
+Level = Literal["error", "warning", "repair", "note"]
+SEVERITY: Final[tuple[Level, ...]] = ("error", "warning", "repair", "note")
+
+Code = Literal[
+    "baked-mask",
+    "baked-pictures",
+    "box-conflict",
+    "box-file",
+    "box-jump",
+    "box-outside",
+    "box-shape",
+    "box-size",
+    "clip-length",
+    "colour-untagged",
+    "config-file",
+    "consent",
+    "frame-rate",
+    "frame-size",
+    "front-end",
+    "frozen-frames",
+    "index-base",
+    "landmark-file",
+    "length-mismatch",
+    "licence",
+    "memory",
+    "missing-boxes",
+    "missing-landmarks",
+    "missing-network",
+    "missing-pictures",
+    "network-digest",
+    "network-file",
+    "network-output",
+    "network-shape",
+    "not-checked",
+    "odd-size",
+    "pack-damaged",
+    "pack-repairs",
+    "parsing-file",
+    "parsing-missing",
+    "picture-file",
+    "picture-format",
+    "picture-size",
+    "source-layout",
+    "stale-cache",
+    "stale-frames",
+    "unknown-avatar",
+    "variable-frame-rate",
+    "video-file",
+]
+"""Names of findings for machines; they stay the same when sentences are reworded."""
 
 
 class Finding(NamedTuple):
-    """One sentence about an avatar.
+    """One sentence about an avatar, with what to do.
 
-    An `error` makes it unusable, a `repair` is something that importing fills in or drops, a `warning` is neither.
+    An `error` makes it unusable, a `repair` is something that importing fills in or drops, a `warning` may be seen in
+    the video or surprise later, a `note` is good to know.
     """
 
     level: Level
+    code: Code
     sentence: str
 
 
-def some(numbers: list[int], shown: int = 5) -> str:
-    """Spell a few numbers and count the others: `3, 4 and 17 more`."""
-    listed = ", ".join(str(number) for number in numbers[:shown])
-    return f"{listed} and {len(numbers) - shown} more" if len(numbers) > shown else listed
+T = TypeVar("T")
+P = ParamSpec("P")
+Reading: TypeAlias = Generator[Finding, None, T]
+
+_SHOWN: Final = 3  # faults of one kind that get a sentence each; a folder of broken files must not fill the screen
+
+
+def insist(reading: Reading[T]) -> tuple[T, tuple[Finding, ...]]:
+    """Read to the end, and no further than the first error.
+
+    Returns:
+        What was read, and the findings, none of them an error.
+
+    Raises:
+        Rejected: with the first error's sentence.
+    """
+    findings: list[Finding] = []
+    while True:
+        try:
+            finding = next(reading)
+        except StopIteration as end:
+            return end.value, tuple(findings)
+        if finding.level == "error":
+            reading.close()
+            raise Rejected(finding.sentence)
+        findings.append(finding)
+
+
+def attempt(code: Code, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Reading[T | None]:
+    """Call `read`; what it refuses becomes an error with that code, and None is returned."""
+    try:
+        return read(*args, **kwargs)
+    except (Rejected, Failed) as error:
+        refused = Finding("error", code, str(error))
+    yield refused
+    return None
+
+
+def read_each(code: Code, names: Mapping[int, str], read: Callable[[int], T]) -> Reading[dict[int, T]]:
+    """Read many things of one kind; each that is refused becomes an error, the last sentence counts those left over.
+
+    Args:
+        code: of the errors.
+        names: number → how messages call it.
+        read: gives the content of a number, or raises `Rejected` or `Failed`.
+
+    Returns:
+        Number → content, without the refused ones.
+    """
+    contents, refused = {}, []
+    for number, name in names.items():
+        try:
+            contents[number] = read(number)
+        except (Rejected, Failed) as error:
+            refused.append(name)
+            sentence = str(error)
+        else:
+            continue
+        if len(refused) <= _SHOWN:
+            yield Finding("error", code, sentence)
+    if left := refused[_SHOWN:]:
+        yield Finding("error", code, f"{len(left)} more are as bad: {some(left)}.")
+    return contents
+
+
+def some(items: Iterable[object], shown: int = 5) -> str:
+    """Spell a few items and count the others: `3, 4 and 17 more`."""
+    listed = [str(item) for item in items]
+    rest = f" and {len(listed) - shown} more" if len(listed) > shown else ""
+    return ", ".join(listed[:shown]) + rest
+
+
+def verdict(target: str, findings: Sequence[Finding]) -> str:
+    """`FOLDER cannot be used: 2 errors, 1 warning.`"""
+    count = Counter(finding.level for finding in findings)
+    found = ", ".join(f"{count[level]} {level}{'s' if count[level] > 1 else ''}" for level in SEVERITY if count[level])
+    return f"{target} {'cannot' if count['error'] else 'can'} be used: {found or 'nothing to say'}."

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 from infra.errors import Rejected
 from infra.settings import Settings
@@ -10,15 +11,29 @@ from jobs.avatar_spec import (
     AUDIO_ENCODER_FILE,
     AVATAR_JSON,
     GENERATOR_FILE,
+    Consent,
     ImageTemplate,
     Matrix,
+    NetworkFile,
     Provenance,
     VideoTemplate,
     parsing_file,
 )
-from workers.avatar.networks import prove_networks
+from workers.avatar.copying import with_consent
+from workers.avatar.networks.checkpoints import is_checkpoint
+from workers.avatar.networks.comparing import Export, measure
+from workers.avatar.networks.exporting import export_checkpoints
+from workers.avatar.networks.proof import prove_networks
 from workers.avatar.pack import Pack, open_pack, seal
-from workers.avatar.sources import Source, read_source
+from workers.avatar.sources.front_end import other_front_end
+from workers.avatar.sources.layouts import Source, read_source
+
+
+class Imported(NamedTuple):
+    """A new pack, and what was measured of those of its networks that were made of checkpoints."""
+
+    pack: Pack
+    exports: tuple[Export, ...] = ()
 
 
 def import_avatar(
@@ -30,30 +45,40 @@ def import_avatar(
     licence: str = "unspecified",
     settings: Settings,
     matrix: Matrix | None = None,
-) -> Pack:
+    consent: Consent | None = None,
+) -> Imported:
     """Make a pack of a source folder.
 
     Args:
         source: a training folder, a package v2, a server layout, or a pack, which is proved and returned as it is.
         work_dir: an existing folder; the pack becomes its subfolder `pack`.
-        generator: ONNX file to take instead of the source's own.
-        audio_encoder: ONNX file to take instead of the source's own.
+        generator: ONNX file or trained checkpoint to take instead of the source's own.
+        audio_encoder: ONNX file or trained checkpoint to take instead of the source's own.
         licence: under which terms the face and its networks may be used.
         settings: how to run the networks, which are tried once.
         matrix: how the colours of an untagged template video are to be read.
+        consent: of the person whom the avatar shows; with it, a pack becomes another pack that carries it.
 
     Raises:
         Rejected: the source cannot become an avatar; the message names what is wrong.
-        Failed: a network cannot be loaded, the disk is full, or a pack given as the source is damaged.
+        Failed: a network cannot be loaded or answers otherwise than its checkpoint, PyTorch is not there to convert
+            it, the disk is full, or a pack given as the source is damaged.
     """
     if (source / AVATAR_JSON).is_file():
-        return open_pack(source)
+        pack = open_pack(source)
+        return Imported(pack if consent is None else with_consent(pack, consent, work_dir / "pack"))
     described = read_source(source, matrix)
-    networks = {
+    chosen: dict[NetworkFile, Path] = {
         GENERATOR_FILE: _chosen(generator, described.generator, "generator", source),
         AUDIO_ENCODER_FILE: _chosen(audio_encoder, described.audio_encoder, "audio encoder", source),
     }
+    problem = other_front_end(source)
+    if problem and is_checkpoint(chosen[GENERATOR_FILE]):
+        raise Rejected(problem)
+    exported = export_checkpoints(chosen, work_dir)
+    networks = exported.networks
     prove_networks(networks[GENERATOR_FILE], networks[AUDIO_ENCODER_FILE], settings)
+    exports = measure(exported, settings)
     clip = described.clip
     template = VideoTemplate(matrix=clip.matrix) if clip.video else _image_template(described)
     root = work_dir / "pack"
@@ -62,23 +87,32 @@ def import_avatar(
     except OSError as error:
         raise file_error(f"Copying the avatar {source} to {root}", error) from error
     repairs = tuple(finding.sentence for finding in described.findings if finding.level == "repair")
-    return seal(
+    pack = seal(
         root,
         frame_size=clip.size,
         template=template,
         boxes=described.boxes,
-        provenance=Provenance(layout=described.layout, repairs=repairs),
+        provenance=Provenance(
+            layout=described.layout,
+            repairs=repairs,
+            checkpoints={export.network: export.checkpoint for export in exports},
+        ),
         licence=licence,
+        consent=consent,
     )
+    return Imported(pack, exports)
 
 
 def _chosen(given: Path | None, found: Path | None, what: str, source: Path) -> Path:
     path = given or found
     if path is None:
         checkpoint = next((path.name for path in sorted(source.rglob("*.pth"))), None)
-        hint = f"; {checkpoint} is never opened, convert it to ONNX first" if checkpoint else ""
+        hint = f"; {checkpoint} in it is not opened unless it is given so" if checkpoint else ""
         option = what.replace(" ", "-")
-        raise Rejected(f"{source} holds no {what} network in ONNX: give one with --{option} FILE.onnx{hint}.")
+        raise Rejected(
+            f"{source} holds no {what} network in ONNX: give one with --{option} FILE, in ONNX or as a checkpoint "
+            f"(.pth){hint}."
+        )
     return path
 
 

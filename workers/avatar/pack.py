@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from infra.errors import Failed, NotFound, Rejected
+from infra.errors import Failed, NotFound, Rejected, Transient
 from infra.object_store import ObjectStore
 from infra.store_directory import file_error
 from jobs import keys
@@ -118,17 +118,32 @@ def publish(pack: Pack, store: ObjectStore, name: str) -> None:
     """Upload what the store lacks of a pack, then let `name` mean it. Doing it again changes nothing.
 
     `avatar.json` goes last: an upload that broke off has left no pack.
+
+    Raises:
+        Transient: somebody removed the pack at the same time; see `jobs.avatar_removal`.
     """
     keys.avatar_name(name)
     prefix = keys.avatar_pack(pack.digest)
-    stored = {info.key: info.size for info in store.list(prefix)}
-    lacking = [file for file in sorted(pack.spec.files) if stored.get(prefix + file) != _size(pack.root / file)]
+    lacking = _lacking(pack, store)
     with ThreadPoolExecutor(TRANSFERS) as pool:
-        for _ in pool.map(lambda file: store.put_file(prefix + file, pack.root / file), lacking):
+        for _ in pool.map(
+            lambda file: store.put_file(prefix + file, pack.root / file),
+            [file for file in lacking if file != AVATAR_JSON],
+        ):
             pass
-    if lacking or prefix + AVATAR_JSON not in stored:
+    if lacking:
         store.put_file(prefix + AVATAR_JSON, pack.root / AVATAR_JSON)
     point(name, pack.digest, store)
+    if _lacking(pack, store):
+        raise Transient(f"Avatar {pack.digest} was removed from {store.url} while it was published: publish it again.")
+
+
+def _lacking(pack: Pack, store: ObjectStore) -> list[str]:
+    """Files of a pack that the store does not hold, or not all of."""
+    prefix = keys.avatar_pack(pack.digest)
+    stored = {info.key: info.size for info in store.list(prefix)}
+    files = [*sorted(pack.spec.files), AVATAR_JSON]
+    return [file for file in files if stored.get(prefix + file) != _size(pack.root / file)]
 
 
 def _size(path: Path) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from infra.errors import Rejected
 from infra.store_directory import file_error
 from jobs.avatar_spec import AUDIO_ENCODER_FILE, GENERATOR_FILE, Box, FrameSize, ImageTemplate, Provenance
+from workers.avatar.networks.weights import Seeded
 from workers.avatar.pack import Pack, seal
 from workers.render.crop import Picture
 
@@ -49,9 +50,9 @@ def make_synthetic(
             f"A synthetic avatar cannot have {frames} frames of {width}x{height}: use at least one frame, and even "
             "sides of 16 to 8192 pixels."
         )
-    from workers.avatar import topology
+    from workers.avatar.networks import topology
 
-    face, heard = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
+    face, heard = Seeded(np.random.default_rng([seed, 0])), Seeded(np.random.default_rng([seed, 1]))
     if small:
         networks = topology.small_generator(face), topology.small_audio_encoder(heard)
     else:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import Rejected
+from workers.avatar.findings import Code, Finding, Reading, attempt
 
-_NUMBERED = re.compile(r"(?:frame_)?([0-9]{1,9})")
+_NUMBERED = re.compile(r"(?:frame_)?0*([0-9]{1,6})")  # a million frames are the most that a pack may have
 
 
 class SourceFolder:
@@ -28,17 +29,34 @@ class SourceFolder:
         path = self.root / name
         if not os.path.lexists(path):
             return None
-        if not path.resolve().is_relative_to(self.root):
+        target = Path(os.path.realpath(path))  # `Path.resolve` raises for a link to itself
+        if not target.is_relative_to(self.root):
             raise Rejected(f"{name} is a link that leads out of {self.root}: copy what it points to into the folder.")
         return path if path.is_file() or path.is_dir() else None
 
-    def numbered(self, folder: str, *extensions: str) -> dict[int, str]:
-        """Files `<n>.ext` or `frame_<n>.ext` of a subfolder as number → relative path, sorted by number.
+    def file(self, name: str) -> Path:
+        """The file `name` (relative), which must be there.
 
         Raises:
-            Rejected: two files have the same number, or one is a link that leads out of the folder.
+            Rejected: it is not, or is a link that leads out of the folder.
         """
-        directory = self.find(folder)
+        path = self.find(name)
+        if path is None or not path.is_file():
+            raise Rejected(f"{self.root} has no file {name}: put it there.")
+        return path
+
+    def numbered(self, code: Code, folder: str, *extensions: str) -> Reading[dict[int, str]]:
+        """List the files `<n>.ext` or `frame_<n>.ext` of a subfolder; none is opened.
+
+        Args:
+            code: of the errors: two files with the same number, a subfolder that is a link out of the folder.
+            folder: the subfolder, which may be missing.
+            extensions: in lower case, with their dot.
+
+        Returns:
+            Number → relative path, sorted by number.
+        """
+        directory = yield from attempt(code, self.find, folder)
         found: dict[int, str] = {}
         for path in sorted(directory.iterdir()) if directory and directory.is_dir() else ():
             match = _NUMBERED.fullmatch(path.stem)
@@ -46,8 +64,9 @@ class SourceFolder:
                 continue
             name, number = f"{folder}/{path.name}", int(match[1])
             if number in found:
-                raise Rejected(f"{found[number]} and {name} have the same number: delete one of them.")
-            if self.find(name):
+                sentence = f"{found[number]} and {name} have the same number: delete one of them."
+                yield Finding("error", code, sentence)
+            else:
                 found[number] = name
         return dict(sorted(found.items()))
 
@@ -60,9 +79,7 @@ class SourceFolder:
 
     def text(self, name: str) -> str:
         """The content of a UTF-8 file that must be there."""
-        path = self.find(name)
-        if path is None or not path.is_file():
-            raise Rejected(f"{self.root} has no file {name}.")
+        path = self.file(name)
         try:
             return path.read_text("utf-8")
         except OSError as error:

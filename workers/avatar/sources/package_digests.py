@@ -1,42 +1,38 @@
 """The digests that a package v2 gives for its networks in `onnx_dist_config.json`, whatever the shape of that file."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from infra.errors import Rejected
-from workers.avatar.findings import Finding
+from workers.avatar.findings import Finding, Reading, attempt
 from workers.avatar.pack import file_digest
-from workers.avatar.source_folder import SourceFolder
+from workers.avatar.sources.folder import SourceFolder
 
 CONFIG = "onnx_dist_config.json"
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
 
-def check_digests(folder: SourceFolder, networks: dict[str, Path | None]) -> list[Finding]:
-    """Compare the networks of a package with the digests that it gives.
+def check_digests(folder: SourceFolder, networks: Mapping[str, Path]) -> Reading[None]:
+    """Compare the networks of a package with the digests that it gives; an error for each that is another file.
 
     Args:
         folder: the package.
         networks: name as in the configuration, such as `generator` → file.
-
-    Returns:
-        A warning for each network without a digest.
-
-    Raises:
-        Rejected: a network's bytes are not those that the package was made with.
     """
-    given = dict(_given(folder.json(CONFIG), "", tuple(networks))) if folder.find(CONFIG) else {}
-    findings = []
+    document = (yield from attempt("config-file", folder.json, CONFIG)) if folder.find(CONFIG) else {}
+    if document is None:
+        return
+    given = dict(_given(document, "", tuple(networks)))
     for name, path in networks.items():
-        if path is None:
-            continue
         if name not in given:
-            findings.append(Finding("warning", f"{CONFIG} gives no digest of {path.name}, which is taken as it is."))
-        elif file_digest(path) != given[name]:
-            raise Rejected(f"{path.name} is not the file whose digest {CONFIG} gives: get the package again.")
-    return findings
+            sentence = (
+                f"{CONFIG} gives no digest of {path.name}: make sure that it is this avatar's, it is taken as it is."
+            )
+            yield Finding("warning", "network-digest", sentence)
+        elif (yield from attempt("network-file", file_digest, path)) not in {given[name], None}:
+            sentence = f"{path.name} is not the file whose digest {CONFIG} gives: get the package again."
+            yield Finding("error", "network-digest", sentence)
 
 
 def _given(node: Any, place: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
