@@ -4,6 +4,7 @@
     ├── Rejected      the input or the call is wrong: fix it (exit code 2)
     │   └── NotFound  what was named does not exist
     ├── Failed        something must be mended first: a broken pack, a missing bucket, a full disk (exit code 2)
+    │   ├── Damaged   what was stored is not there any more as it was stored
     │   └── JobFailed it was accepted and did not come to its end (exit code 1)
     ├── Transient     try again later: a server restarts, a connection broke
     │   └── Unreachable  Redis or the store cannot be reached (exit code 3)
@@ -38,6 +39,10 @@ class Failed(LipsyncError):
     """Something is broken that a person must look at before the same can work."""
 
     exit_code = EXIT_REJECTED
+
+
+class Damaged(Failed):
+    """Something that was stored was changed, cut off or lost since: the fault is its own, whatever machine looks."""
 
 
 class JobFailed(Failed):

@@ -33,7 +33,7 @@ _BLOCK_BYTES = 1 << 20
 
 _FULL = "there is no room left; free some space or raise the quota"
 _FORBIDDEN = "this user may not; check the owner and that the file system is mounted for writing"
-_IN_THE_WAY = "an object already stands where a directory is needed, or the other way round; delete one of them"
+_IN_THE_WAY = "a file already stands where a directory is needed, or the other way round; delete or rename one"
 _REASONS = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,

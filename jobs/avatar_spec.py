@@ -6,13 +6,14 @@ knows a pack's digest can prove `avatar.json` alone, and by it every file alone.
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from infra.errors import Failed
+from infra.errors import Damaged
 
 AVATAR_JSON = "avatar.json"
 CONTRACT_VERSION: Final = 1
@@ -25,6 +26,22 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Line = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")
 ]
+"""What packs hold, those of earlier versions too."""
+
+_UNPRINTABLE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, halves of characters, ends of lines
+# The characters of Unicode's property Bidi_Control: they change the order in which the text around them is shown.
+_TURNING: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def _printable(text: str) -> str:
+    if any(unicodedata.category(char) in _UNPRINTABLE or char in _TURNING for char in text):
+        raise ValueError("it holds characters that cannot be printed on one line")
+    return text
+
+
+PrintableLine = Annotated[Line, AfterValidator(_printable)]
+"""What people may write into a pack that is made now."""
+
 Box = tuple[int, int, int, int]
 
 
@@ -59,7 +76,8 @@ class Provenance(_Frozen):
 
     layout: Literal["training-folder", "package-v2", "server", "synthetic", "drawn"]
     repairs: tuple[str, ...] = ()
-    """What the importer changed or filled in, one plain sentence each."""
+    """What the importer changed or filled in: `code: fact` each, the same for the same source in every version; packs
+    of earlier versions hold sentences."""
     note: str = ""
     checkpoints: dict[NetworkFile, Sha256] = {}
     """Digest of the trained checkpoint's file, of those networks that importing made of one."""
@@ -155,7 +173,7 @@ def read_avatar_json(data: bytes, place: str) -> tuple[AvatarSpec, str]:
         The spec, and the digest of the pack that it describes.
 
     Raises:
-        Failed: it is not the `avatar.json` of a pack that this version can read.
+        Damaged: it is not the `avatar.json` of a pack that this version can read.
     """
     try:
         spec = AvatarSpec.model_validate_json(data)
@@ -163,7 +181,7 @@ def read_avatar_json(data: bytes, place: str) -> tuple[AvatarSpec, str]:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or AVATAR_JSON
         reason = first["msg"].removeprefix("Value error, ")
-        raise Failed(
+        raise Damaged(
             f"{place} does not describe a usable avatar ({field}: {reason}); import the avatar again."
         ) from None
     return spec, pack_digest(spec.files | {AVATAR_JSON: hashlib.sha256(data).hexdigest()})

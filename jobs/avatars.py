@@ -3,11 +3,12 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from infra.errors import Failed, NotFound, Rejected
+from infra.errors import Damaged, NotFound, Rejected
 from infra.object_store import ObjectStore
 from jobs import keys
 from jobs.avatar_spec import AVATAR_JSON, AvatarSpec, Sha256, read_avatar_json
@@ -29,6 +30,14 @@ class NamedAvatar(NamedTuple):
     digest: str
 
 
+class StoredName(NamedTuple):
+    """What the store holds as a name: the digest that it means, or a sentence that says why it means none."""
+
+    name: str
+    digest: str | None
+    problem: str | None = None
+
+
 class StoredPack(NamedTuple):
     """What the store holds of a pack: bytes in all, and whether it is whole, which its `avatar.json` says."""
 
@@ -47,7 +56,7 @@ def resolve(ref: str, store: ObjectStore) -> str:
     Raises:
         NotFound: there is no such avatar; the message names those that there are.
         Rejected: the digits fit several avatars, or `ref` can be neither name nor digest.
-        Failed: the name's object in the store is damaged.
+        Damaged: the name's object in the store is.
     """
     if not keys.is_digest(ref):
         named = _named(ref, store)
@@ -82,7 +91,7 @@ def read_spec(store: ObjectStore, digest: str) -> AvatarSpec:
 
     Raises:
         NotFound: there is no such pack.
-        Failed: it is damaged, or belongs to another pack.
+        Damaged: it is, or belongs to another pack.
     """
     key = keys.avatar_pack(digest) + AVATAR_JSON
     try:
@@ -91,17 +100,27 @@ def read_spec(store: ObjectStore, digest: str) -> AvatarSpec:
         raise NotFound(f"There is no avatar {digest} in {store.url}: {_known(store)}.") from None
     spec, found = read_avatar_json(data, store.location(key))
     if found != digest:
-        raise Failed(f"{store.location(key)} is not the one of avatar {digest}: delete that pack and import it again.")
+        raise Damaged(f"{store.location(key)} is not the one of avatar {digest}: delete that pack and import it again.")
     return spec
 
 
 def list_avatars(store: ObjectStore) -> list[NamedAvatar]:
-    """Names in the store, sorted, each with the digest it means.
+    """Names in the store, sorted, each with the digest it means; damaged ones mean no pack and are left out."""
+    return [NamedAvatar(found.name, found.digest) for found in stored_names(store) if found.digest]
 
-    Raises:
-        Failed: a name's object is damaged.
-    """
-    return [NamedAvatar(name, _read_pointer(name, store)) for name in _names(store)]
+
+def stored_names(store: ObjectStore) -> list[StoredName]:
+    """Everything that stands among the names of the store, sorted, damaged and foreign objects included."""
+    found = []
+    for name in _names(store):
+        with suppress(NotFound):  # it was removed while the names were listed
+            found.append(_stored_name(name, store))
+    return found
+
+
+def name_key(name: str) -> str:
+    """The object of a name as `stored_names` lists it, which may be none that this package would give."""
+    return f"{keys.AVATAR_NAMES}{name}.json"
 
 
 def stored_packs(store: ObjectStore, digits: str = "") -> list[StoredPack]:
@@ -139,11 +158,26 @@ def _named(ref: str, store: ObjectStore) -> str | None:
 
 
 def _read_pointer(name: str, store: ObjectStore) -> str:
-    key = keys.avatar_pointer(name)
+    found = _stored_name(keys.avatar_name(name), store)
+    if found.digest is None:
+        raise Damaged(str(found.problem))
+    return found.digest
+
+
+def _stored_name(name: str, store: ObjectStore) -> StoredName:
+    key = name_key(name)
+    data = store.get(key)
     try:
-        return AvatarPointer.model_validate_json(store.get(key)).digest
+        keys.avatar_name(name)
+        return StoredName(name, AvatarPointer.model_validate_json(data).digest)
+    except Rejected:
+        problem = f"{store.location(key)} is no name of an avatar: `lipsync avatar rm` removes it."
     except ValidationError:
-        raise Failed(f"{store.location(key)} names no avatar's digest: import the avatar {name!r} again.") from None
+        problem = (
+            f"{store.location(key)} names no avatar's digest: import the avatar {name!r} again, or remove the name "
+            "with `lipsync avatar rm`."
+        )
+    return StoredName(name, None, problem)
 
 
 def _names(store: ObjectStore) -> list[str]:

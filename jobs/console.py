@@ -24,6 +24,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def printable(text: str) -> str:
+    """Text that others wrote, fit for a terminal: on one line, and what is no visible character is spelled out."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def check_output(path: Path) -> None:
     """Refuse a file that cannot be written, before any work is done for it.
 

@@ -62,7 +62,7 @@ def canary(digest: str) -> str:
 
 def exports(digest: str) -> str:
     """How far a pack's networks are from the checkpoints they were made of: measured, so beside the pack as well."""
-    return f"avatars/exports/{avatar_pack(digest).split('/')[1]}.json"
+    return f"{AVATARS}exports/{avatar_pack(digest).split('/')[1]}.json"
 
 
 def job_prefix(job: str) -> str:
@@ -129,6 +129,11 @@ def ledger_job(job: str) -> str:
 def ledger_idempotency(owner: str, key: str) -> str:
     """The job that was submitted with an idempotency key."""
     return f"{LEDGER}once:{owner}:{key}"
+
+
+def ledger_removal(digest: str) -> str:
+    """Who removes an avatar's pack at the moment."""
+    return f"{LEDGER}removing:{avatar_pack(digest).split('/')[1]}"
 
 
 WORKERS: Final = f"{LEDGER}workers"

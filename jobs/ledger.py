@@ -23,6 +23,9 @@ LEAVE_TO_OTHERS_S = 1.0
 """How soon a part is offered again that was declined by the worker which failed it last."""
 UNWATCHED_S = 30.0
 """Claims that run out while nobody looks after a job for so long are nobody's fault."""
+REMOVAL_TTL_S = 60.0
+"""How long a removal of an avatar keeps others away unless it says so again: more than the few answers of Redis and the
+store, of some 10 s each at worst, that lie between two such words; and what one must wait for when it was killed."""
 HANDED_BACK_WEIGHT = 0
 """A worker that is told to stop hands its part back, and that counts for nothing."""
 
@@ -152,6 +155,15 @@ class Ledger(Protocol):
 
     def jobs_of(self, avatar: str) -> dict[str, JobState]:
         """Jobs of an avatar that the ledger knows, each with its state; an opened job is never missing."""
+
+    def begin_removal(self, avatar: str, token: str) -> bool:
+        """Whether the one with this token may remove an avatar: nobody else does, for `REMOVAL_TTL_S` from now.
+
+        Asked again with the same token, it says whether that still holds, and prolongs it.
+        """
+
+    def end_removal(self, avatar: str, token: str) -> None:
+        """The one with this token removes the avatar no more; that of another goes on."""
 
     def latest(self, count: int) -> list[JobView]:
         """The newest jobs, newest first."""

@@ -9,6 +9,7 @@ from jobs.ledger import (
     FAILURE_WEIGHT,
     LEAVE_TO_OTHERS_S,
     MAX_DELAY_S,
+    REMOVAL_TTL_S,
     UNWATCHED_S,
     Claim,
     JobTicket,
@@ -88,6 +89,7 @@ class MemoryLedger:
         self._once: dict[tuple[str, str], str] = {}
         self._workers: dict[str, float] = {}
         self._turns: dict[str, float] = {}
+        self._removals: dict[str, tuple[str, float]] = {}
 
     def open(self, ticket: JobTicket, done: dict[str, Record] | None = None) -> str:
         if ticket.idempotency_key is not None:
@@ -300,6 +302,17 @@ class MemoryLedger:
 
     def jobs_of(self, avatar: str) -> dict[str, JobState]:
         return {job: book.state for job, book in self._jobs.items() if book.ticket.avatar == avatar}
+
+    def begin_removal(self, avatar: str, token: str) -> bool:
+        holder, until_s = self._removals.get(avatar, (token, 0.0))
+        if holder != token and until_s > self._clock():
+            return False
+        self._removals[avatar] = (token, self._clock() + REMOVAL_TTL_S)
+        return True
+
+    def end_removal(self, avatar: str, token: str) -> None:
+        if self._removals.get(avatar, ("", 0.0))[0] == token:
+            del self._removals[avatar]
 
     def latest(self, count: int) -> list[JobView]:
         views = (self.view(job) for job in reversed(self._jobs))

@@ -7,7 +7,17 @@ from typing import Any
 from infra.redis_connection import connect, redis_errors
 from infra.settings import Settings
 from jobs import keys
-from jobs.ledger import CLAIM_TTL_S, FAILURE_WEIGHT, LEAVE_TO_OTHERS_S, MAX_DELAY_S, Claim, JobTicket, JobView, Record
+from jobs.ledger import (
+    CLAIM_TTL_S,
+    FAILURE_WEIGHT,
+    LEAVE_TO_OTHERS_S,
+    MAX_DELAY_S,
+    REMOVAL_TTL_S,
+    Claim,
+    JobTicket,
+    JobView,
+    Record,
+)
 from jobs.states import ASSEMBLE_PART, JobState, PartState, states_before
 
 KEEP_ENDED_S = 7 * 24 * 3600
@@ -30,6 +40,10 @@ class RedisLedger:
         self._scripts = {
             name: self._redis.register_script(head + (folder / f"{name}.lua").read_text())
             for name in ("open", "offer", "claim", "renew", "finish", "fail", "move", "retry")
+        }
+        self._scripts |= {  # these are about no job
+            name: self._redis.register_script((folder / f"{name}.lua").read_text())
+            for name in ("begin_removal", "end_removal")
         }
 
     def _key(self, name: str) -> str:
@@ -151,6 +165,15 @@ class RedisLedger:
                     answers = zip(batch, pipe.execute(), strict=True)
                     found.update({name: JobState(state) for name, (used, state) in answers if used == avatar})
         return found
+
+    def begin_removal(self, avatar: str, token: str) -> bool:
+        with redis_errors(self._settings):
+            key = self._key(keys.ledger_removal(avatar))
+            return bool(self._scripts["begin_removal"](keys=[key], args=[token, round(REMOVAL_TTL_S * 1000)]))
+
+    def end_removal(self, avatar: str, token: str) -> None:
+        with redis_errors(self._settings):
+            self._scripts["end_removal"](keys=[self._key(keys.ledger_removal(avatar))], args=[token])
 
     def latest(self, count: int) -> list[JobView]:
         with redis_errors(self._settings):

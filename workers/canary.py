@@ -48,20 +48,14 @@ def render_canary(model: LipModel, template: Template) -> Picture:
     return face_picture(picture)
 
 
-def publish_canary(pack: Pack, store: ObjectStore, settings: Settings) -> None:
-    """Render the canary of a new pack here and store the answer.
+def make_canary(pack: Pack, settings: Settings) -> bytes:
+    """Render the canary of a new pack here and give the answer, a PNG.
 
     Raises:
         Failed: the networks do not answer as the contract demands.
     """
     model = load_lip_model(pack.generator, pack.audio_encoder, settings)
-    answer = render_canary(model, open_template(pack, settings.cache, settings.cache_disk_mb))
-    store_canary(pack.digest, encode_png(answer), store)
-
-
-def store_canary(digest: str, png: bytes, store: ObjectStore) -> None:
-    """Store a canary answer, a PNG, beside its pack."""
-    store.put(keys.canary(digest), png)
+    return encode_png(render_canary(model, open_template(pack, settings.cache, settings.cache_disk_mb)))
 
 
 def prove(digest: str, model: LipModel, template: Template, store: ObjectStore) -> None:

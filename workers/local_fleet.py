@@ -1,6 +1,5 @@
 """A whole fleet on one machine, in the foreground: Redis, workers and Flower, started together and stopped together."""
 
-import ctypes
 import fcntl
 import importlib.util
 import os
@@ -18,6 +17,7 @@ from typing import IO, Protocol
 from infra.embedded_redis import find_redis_server, redis_command, refuse_running, wait_for_redis
 from infra.errors import Failed, Rejected
 from infra.object_store import open_store
+from infra.processes import end_with_parent
 from infra.settings import Settings
 from jobs.fleet import Fleet
 from workers.avatar.demo import publish_demo
@@ -144,14 +144,8 @@ def _start(command: list[str], log: IO[bytes], home: Path, environment: dict[str
         cwd=home,
         env=os.environ | environment,
         start_new_session=True,
-        preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  (no threads run yet)
+        preexec_fn=end_with_parent,  # noqa: PLW1509  (no threads run yet)
     )
-
-
-def _end_with_parent() -> None:
-    """Have the kernel send SIGTERM when this process' parent dies, however it dies."""
-    pr_set_pdeathsig = 1  # linux/prctl.h
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 def _start_flower(start: "Starter", port: int) -> str | None:

@@ -1,7 +1,9 @@
 """The doctor: every fault gets its code and a sentence that says what to do, and no fault hides another."""
 
 import json
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -10,15 +12,17 @@ import cv2
 import numpy as np
 import pytest
 
-from infra.errors import Rejected, Unreachable
+from infra.errors import Failed, Rejected, Unreachable
+from infra.object_store import ObjectStore
 from infra.settings import Settings
+from jobs import keys
 from jobs.avatar_spec import FrameSize
 from tests import avatar_sources as made
 from tests.docs.pages import AVATARS, rows
 from workers.avatar.checking import check
-from workers.avatar.findings import SEVERITY, Code, Finding, verdict
+from workers.avatar.findings import SEVERITY, Code, Finding, runs, usable, verdict
 from workers.avatar.importing import import_avatar
-from workers.avatar.pack import Pack, seal
+from workers.avatar.pack import Pack, publish, seal
 from workers.avatar.sources.geometry import box_findings
 from workers.avatar.sources.masks import EXPECTED, find_mask, is_expected
 from workers.avatar.sources.suitability import clip_findings, memory_findings
@@ -103,6 +107,11 @@ def linked_to_itself(source: Path) -> None:
     (source / "full_body_img/5.jpg").symlink_to("5.jpg")
 
 
+def numbered_far_off(source: Path) -> None:
+    (source / "full_body_img/2.jpg").unlink()
+    cv2.imwrite(str(source / "full_body_img/999999.jpg"), made.picture(12))
+
+
 def varying_rate(source: Path) -> None:
     made.write_uneven_video(source / "full_body_video.mp4", FRAMES)
 
@@ -171,6 +180,7 @@ FAULTS: list[tuple[Callable[[Path, Networks], Path], Fault, str, str, list[str]]
     (training, lambda s: (s / "full_body_img/5.jpg").write_bytes(b""), "error", "picture-file", ["5.jpg is not a"]),
     (training, linked_to_itself, "error", "picture-file", ["no file full_body_img/5.jpg"]),
     (training, lambda s: (s / "full_body_img/5.jpg").unlink(), "error", "missing-pictures", ["5 is missing"]),
+    (training, numbered_far_off, "error", "missing-pictures", ["without a gap: 2, 12-999998 are missing"]),
     (server, lambda s: shutil.rmtree(s / "frames"), "error", "missing-pictures", ["in frames"]),
     (training, lambda s: cv2.imwrite(str(s / "full_body_img/12.png"), made.picture(12)), "error", "picture-format", []),
     (
@@ -487,6 +497,114 @@ def test_every_code_is_explained_and_every_explained_code_exists() -> None:
     table = rows(AVATARS, "code")
     assert {code.strip("`") for code in table} == set(get_args(Code))
     assert all(len(meaning) > 20 and len(remedy) > 3 for _, _, meaning, remedy in table.values())
+
+
+NOT_CHECKED = Finding("error", "not-checked", "")
+LICENCE = Finding("error", "licence", "")
+LACKING = Finding("warning", "missing-network", "", "--audio-encoder FILE")
+
+
+@pytest.mark.parametrize(
+    ("findings", "can", "said"),
+    [
+        ([], True, "anna can be used: nothing to say."),
+        ([LACKING], True, "anna can be imported with --audio-encoder FILE: 1 warning."),
+        ([NOT_CHECKED, LACKING], None, "anna could not be checked: 1 error, 1 warning."),
+        ([NOT_CHECKED, LICENCE], False, "anna cannot be used: 2 errors."),
+        ([LICENCE, LACKING], False, "anna cannot be used: 1 error, 1 warning."),
+    ],
+)
+def test_the_verdict_says_what_can_be_done(findings: list[Finding], can: bool | None, said: str) -> None:
+    assert (usable(findings), verdict("anna", findings)) == (can, said)
+
+
+def test_runs_are_spelled_by_their_ends() -> None:
+    assert runs([]) == []
+    assert runs([0, 2, 3, 4, 7, 9, 10]) == ["0", "2-4", "7", "9-10"]
+
+
+def blamed(findings: list[Finding]) -> set[str]:
+    assert usable(findings) is None, findings
+    return codes(findings, "error")
+
+
+def test_a_machine_without_pytorch_says_nothing_of_the_network(
+    tmp_path: Path, networks: Networks, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = training(tmp_path / "source", networks)
+    shutil.copyfile(networks[0], tmp_path / "best.pth")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    findings = check(source, settings, generator=tmp_path / "best.pth", audio_encoder=networks[1])
+    assert blamed(findings) == {"not-checked"}
+    assert "install lipsync-fleet[train]" in findings[0].sentence
+    assert "box-size" in codes(findings), "the look goes on"
+    with pytest.raises(Failed, match="needs PyTorch"):
+        import_avatar(source, tmp_path, generator=tmp_path / "best.pth", audio_encoder=networks[1], settings=settings)
+
+
+def test_a_cache_that_cannot_be_written_says_nothing_of_the_pack(
+    pack: Pack, settings: Settings, store: ObjectStore, tmp_path: Path
+) -> None:
+    publish(pack, store, "anna")
+    (tmp_path / "file").write_bytes(b"")
+    findings = check("anna", settings.model_copy(update={"cache": tmp_path / "file" / "cache"}))
+    assert blamed(findings) == {"not-checked"}
+    assert "Opening the cache" in findings[0].sentence
+
+
+def test_a_store_that_lets_nobody_in_says_nothing_of_the_avatar(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for variable in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(variable)
+    for variable in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(variable, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    nowhere = {"store": "s3://bucket", "s3_endpoint": "http://127.0.0.1:9", "connect_timeout_s": 0.1}
+    assert blamed(check("anna", settings.model_copy(update=nowhere))) == {"not-checked"}
+
+
+def test_damage_in_the_store_is_the_avatars_own(pack: Pack, settings: Settings, store: ObjectStore) -> None:
+    publish(pack, store, "anna")
+    store.put(f"{keys.avatar_pack(pack.digest)}generator.onnx", b"something else")
+    findings = check("anna", settings)
+    assert (usable(findings), codes(findings)) == (False, {"pack-damaged"})
+    store.put(keys.avatar_pointer("anna"), b"{}")
+    findings = check("anna", settings)
+    assert (usable(findings), codes(findings)) == (False, {"unknown-avatar"})
+
+
+@pytest.mark.parametrize("target", ["folder", "anna", "digest"])
+def test_networks_are_given_for_a_source_alone(
+    target: str, pack: Pack, settings: Settings, store: ObjectStore, networks: Networks
+) -> None:
+    publish(pack, store, "anna")
+    named = {"folder": str(pack.root), "anna": "anna", "digest": pack.digest}[target]
+    with pytest.raises(Rejected, match="is no source folder, and only one can be given --audio-encoder: "):
+        check(named, settings, audio_encoder=networks[1])
+
+
+@pytest.mark.parametrize("given", ["none.onnx", "folder", "none.pth", "folder.pth"])
+def test_a_network_that_is_no_file_is_said_to_be_none(
+    given: str, tmp_path: Path, networks: Networks, settings: Settings
+) -> None:
+    source = training(tmp_path / "source", networks)
+    for name in ("folder", "folder.pth"):
+        (tmp_path / name).mkdir()
+    path = tmp_path / given
+    said = f"{path} {'is a folder' if path.is_dir() else 'is not there'}: give the path of a file."
+    (error,) = (f for f in check(source, settings, generator=path, audio_encoder=networks[1]) if f.level == "error")
+    assert (error.code, error.sentence) == ("network-file", said)
+    with pytest.raises(Rejected) as refused:
+        import_avatar(source, tmp_path, generator=path, audio_encoder=networks[1], settings=settings)
+    assert str(refused.value) == said
+
+
+def test_a_source_is_told_that_jobs_will_need_a_consent(tmp_path: Path, networks: Networks, settings: Settings) -> None:
+    source = package(tmp_path / "source", networks)
+    required = settings.model_copy(update={"require_consent": True})
+    assert "consent" not in codes(check(source, settings))
+    assert "consent" in codes(check(source, required), "warning")
 
 
 def test_the_verdict_counts() -> None:

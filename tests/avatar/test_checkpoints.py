@@ -3,10 +3,12 @@
 import hashlib
 import io
 import json
+import os
 import pickle
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ from tests import avatar_sources as made
 from tests.servers import missing
 from workers.avatar.commands import avatar_app
 from workers.avatar.importing import import_avatar
-from workers.avatar.networks import topology
+from workers.avatar.networks import checkpoints, topology
 from workers.avatar.networks.checkpoints import Checkpoint, Trained, read_checkpoint
 from workers.avatar.networks.comparing import LIMIT, ExportRecord, measure
 from workers.avatar.networks.exporting import export_checkpoints, onnx_file
@@ -143,7 +145,7 @@ def test_a_checkpoint_may_stand_beside_an_onnx_file(
     tmp_path: Path, files: tuple[Path, Path], networks: tuple[Path, Path], settings: Settings
 ) -> None:
     source = made.training_folder(tmp_path / "source")
-    pack, exports = import_avatar(source, tmp_path, generator=networks[0], audio_encoder=files[1], settings=settings)
+    pack, exports, _ = import_avatar(source, tmp_path, generator=networks[0], audio_encoder=files[1], settings=settings)
     assert [export.network for export in exports] == [AUDIO_ENCODER_FILE]
     assert pack.spec.provenance.checkpoints == {AUDIO_ENCODER_FILE: file_digest(files[1])}
     assert pack.spec.files[GENERATOR_FILE] == file_digest(networks[0])
@@ -291,8 +293,43 @@ def test_a_checkpoint_that_is_cut_off_is_refused(kept: int, tmp_path: Path, file
 
 
 def test_a_checkpoint_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Failed, match=r"Reading .*none\.pth failed"):
+    with pytest.raises(Rejected, match=r"none\.pth is not there: give the path of a file"):
         read_checkpoint(tmp_path / "none.pth")
+    (tmp_path / "folder.pth").mkdir()
+    with pytest.raises(Rejected, match=r"folder\.pth is a folder: give the path of a file"):
+        read_checkpoint(tmp_path / "folder.pth")
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    sparse = tmp_path / "huge.pth"
+    sparse.touch()
+    os.truncate(sparse, 300 * 10**9)
+    with pytest.raises(Rejected, match=r"huge\.pth is refused: it holds 300\.0 GB"):
+        read_checkpoint(sparse)
+
+
+def test_a_small_file_that_swells_when_it_is_unpacked_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry in range(3):
+            archive.writestr(f"archive/data/{entry}", bytes(1_000_000))
+    monkeypatch.setattr(checkpoints, "_MAX_BYTES", 2_000_000)
+    assert bomb.stat().st_size < 10_000
+    with pytest.raises(Rejected, match=r"bomb\.pth is refused: it holds 0\.0 GB"):
+        read_checkpoint(bomb)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_another_pickle_protocol_is_named_and_nothing_else_is_said(
+    zipped: bool, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    path = tmp_path / "protocol.pth"
+    torch.save({"a": torch.zeros(2)}, path, pickle_protocol=4, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(Rejected, match=r"pickle protocol 4.* save it again without pickle_protocol"):
+        read_checkpoint(path)
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The `avatar` commands, called as the command line calls them."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,12 @@ def test_an_imported_avatar_tells_its_repairs(tmp_path: Path, networks: tuple[Pa
     options = ["--generator", str(networks[0]), "--audio-encoder", str(networks[1]), "--licence", "all mine"]
     imported = answer("import", str(source), "--name", "anna", *options)
     assert (imported["licence"], imported["layout"], len(imported["repairs"])) == ("all mine", "training-folder", 1)
+    assert imported["repairs"] == ["missing-landmarks: 1 of 6 frames, 2"]
     repaired = [finding for finding in answer("check", "anna")["findings"] if finding["level"] == "repair"]
-    assert [finding["sentence"] for finding in repaired] == imported["repairs"]
+    assert [finding["fact"] for finding in repaired] == imported["repairs"]
+    assert repaired[0]["sentence"] == "Repaired when it was imported: missing-landmarks: 1 of 6 frames, 2"
+    told = CliRunner().invoke(avatar_app, ["import", str(source), "--name", "anna", *options]).stderr
+    assert "repair: 1 of 6 template frames have no landmarks (2): they take" in told, "people are told a sentence"
     assert [row["name"] for row in answer("list")] == ["anna"]
 
 
@@ -55,6 +60,44 @@ def test_checking_exits_with_2_when_the_avatar_cannot_be_used(tmp_path: Path) ->
     document = answer("check", "nobody", code=2)
     assert not document["usable"]
     assert "There is no avatar 'nobody'" in document["findings"][0]["sentence"]
+
+
+def test_a_source_that_lacks_a_network_can_be_imported_as_the_verdict_says(
+    tmp_path: Path, networks: tuple[Path, Path]
+) -> None:
+    source = made.server_layout(tmp_path / "source", networks[0])
+    result = CliRunner().invoke(avatar_app, ["check", str(source)])
+    assert result.exit_code == 0
+    assert f"{source} can be imported with --audio-encoder FILE: " in result.stdout
+    answer("import", str(source), "--name", "anna", "--audio-encoder", str(networks[1]))
+
+
+def test_a_check_that_failed_says_neither_yes_nor_no(
+    tmp_path: Path, networks: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = made.server_layout(tmp_path / "source", networks[0])
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (tmp_path / "encoder.pth").write_bytes(b"")
+    document = answer("check", str(source), "--audio-encoder", str(tmp_path / "encoder.pth"), code=2)
+    assert document["usable"] is None
+
+
+def test_an_avatar_that_submit_would_refuse_for_want_of_a_consent_cannot_be_used(
+    tmp_path: Path, networks: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = made.server_layout(tmp_path / "source", networks[0])
+    answer("import", str(source), "--name", "anna", "--audio-encoder", str(networks[1]))
+    assert answer("check", "anna")["usable"]
+    monkeypatch.setenv("LIPSYNC_REQUIRE_CONSENT", "1")
+    assert answer("check", "anna", code=2)["usable"] is False
+
+
+def test_a_pack_is_published_under_another_licence(tmp_path: Path) -> None:
+    answer(*SYNTH)
+    pulled = answer("pull", "tiny", "--to", str(tmp_path / "tiny-pack"))
+    given = answer("import", pulled["folder"], "--name", "tiny", "--licence", "CC-BY")
+    assert given["licence"] == "CC-BY" and given["digest"] != pulled["digest"]
+    assert answer("import", pulled["folder"], "--name", "tiny")["digest"] == pulled["digest"]
 
 
 @pytest.mark.parametrize(

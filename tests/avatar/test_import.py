@@ -13,6 +13,7 @@ import pytest
 
 from infra.errors import Failed, Rejected
 from infra.settings import Settings
+from jobs.avatar_spec import read_avatar_json
 from tests import avatar_sources as made
 from workers.avatar.checking import check
 from workers.avatar.importing import import_avatar
@@ -86,7 +87,72 @@ def test_a_package_brings_its_own_networks(tmp_path: Path, networks: Networks, b
 
 
 def test_a_pack_imports_as_it_is(pack: Pack, bring: Import) -> None:
-    assert bring(pack.root).digest == pack.digest
+    assert bring(pack.root, generator=None, audio_encoder=None).root == pack.root
+
+
+def test_a_pack_takes_another_licence_and_keeps_the_rest(
+    pack: Pack, bring: Import, tmp_path: Path, settings: Settings
+) -> None:
+    none = {"generator": None, "audio_encoder": None}
+    given = bring(pack.root, licence=" CC-BY ", **none)
+    assert given.spec == pack.spec.model_copy(update={"licence": "CC-BY"}), "nothing else changes"
+    assert given.digest != pack.digest
+    assert bring(given.root, licence="CC-BY", **none).root == given.root, "it carries that licence already"
+    without = bring(pack.root, licence="unspecified", **none)
+    assert "licence" in {finding.code for finding in check(without.root, settings)}
+    assert "licence" not in {finding.code for finding in check(given.root, settings)}, "the doctor's remedy helps"
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"generator": Path("/nonexistent.onnx")}, "--generator"),
+        ({"audio_encoder": Path("/nonexistent.onnx")}, "--audio-encoder"),
+        ({"generator": Path("a.onnx"), "matrix": "bt709"}, "--generator and --matrix"),
+    ],
+)
+def test_options_that_cannot_apply_to_a_pack_are_refused(
+    options: dict[str, Any], named: str, pack: Pack, bring: Import
+) -> None:
+    with pytest.raises(Rejected, match=f"is no source folder, and only one can be given {named}: "):
+        bring(pack.root, **({"generator": None, "audio_encoder": None} | options))
+
+
+@pytest.mark.parametrize(
+    "licence", ["", "  ", "two\nlines", "\x1b[2J", "\x9b2J", "a\u2028b", "a\u2029b", "\u202eevil", "\udcff", "x" * 1001]
+)
+def test_a_licence_is_one_line_that_can_be_printed(
+    licence: str, pack: Pack, tmp_path: Path, settings: Settings
+) -> None:
+    for source in (pack.root, made.training_folder(tmp_path / "source")):
+        with pytest.raises(Rejected, match="printable characters on one line") as refused:
+            import_avatar(source, tmp_path, licence=licence, settings=settings)
+        assert str(refused.value).isprintable()
+
+
+def test_a_licence_of_any_script_is_taken(pack: Pack, bring: Import) -> None:
+    words = "© Zoë, für 日本 – 100 % \u00a0‘nur intern’"
+    assert bring(pack.root, licence=words, generator=None, audio_encoder=None).spec.licence == words
+
+
+def test_packs_of_earlier_versions_open_whatever_their_licence_holds(pack: Pack) -> None:
+    spec = pack.spec.model_copy(update={"licence": "two\nlines \u202e"})
+    assert read_avatar_json(spec.to_bytes(), "avatar.json")[0] == spec
+
+
+def test_what_a_pack_says_of_its_repairs_is_data(tmp_path: Path, networks: Networks, bring: Import) -> None:
+    source = made.training_folder(tmp_path / "source", pictures_from=1, parsing=True)
+    made.write_pictures(source / "full_body_img", "{}.jpg", first=1, size=(97, 65))
+    shutil.rmtree(source / "parsing")
+    for frame in (1, 2, 5):
+        (source / f"landmarks/{frame}.lms").unlink()
+    made.write_landmarks(source / "landmarks", frames=1, first=6)
+    assert bring(source).spec.provenance.repairs == (
+        "odd-size: 97x65 to 96x64",
+        "index-base: frames from 1, landmarks from 0",
+        "length-mismatch: 6 frames, 7 boxes",
+        "missing-landmarks: 3 of 6 frames, 1-2 5",
+    )
 
 
 @pytest.mark.parametrize("layout", ["training-folder", "server"])
@@ -104,7 +170,7 @@ def test_pictures_numbered_from_one_are_matched_with_what_is_numbered_from_zero(
     assert pack.spec.boxes == made.boxes()
     assert (pack.root / "frames/000000.jpg").read_bytes() == (source / first).read_bytes()
     if layout == "training-folder":
-        assert "numbered from 1, landmarks from 0" in repairs(pack)
+        assert repairs(pack) == "index-base: frames from 1, landmarks from 0"
         assert (pack.root / "parsing/000000.png").read_bytes() == (source / "parsing/1.png").read_bytes()
 
 
@@ -122,7 +188,7 @@ def test_frames_without_a_face_take_the_box_of_the_nearest_neighbour(tmp_path: P
         (source / f"landmarks/{frame}.lms").unlink()
     pack = bring(source)
     assert pack.spec.boxes == tuple(made.box(frame) for frame in (1, 1, 1, 4, 4, 4))
-    assert "0, 2, 3, 5" in repairs(pack)
+    assert repairs(pack) == "missing-landmarks: 4 of 6 frames, 0 2-3 5"
 
 
 def test_coordinates_are_cut_to_whole_numbers_and_not_rounded(tmp_path: Path, bring: Import) -> None:
@@ -155,7 +221,7 @@ def test_a_packages_boxes_come_from_its_cache_when_it_has_no_landmarks(
     (source / "cache/crop_rectangles.json").write_text(json.dumps(document))
     pack = bring(source)
     assert pack.spec.boxes == tuple(made.box(frame) for frame in (0, 1, 1, 3, 4, 5))
-    assert "1 of 6 template frames have no crop box (2)" in repairs(pack)
+    assert repairs(pack) == "missing-boxes: 1 of 6 frames, 2"
 
 
 @pytest.mark.parametrize(("frames", "listed"), [(6, 5), (6, 8)])
@@ -166,7 +232,7 @@ def test_a_clip_and_boxes_of_slightly_different_length_share_their_beginning(
     (source / "crop_rects.json").write_text(json.dumps([list(made.box(frame)) for frame in range(listed)]))
     pack = bring(source)
     assert pack.spec.boxes == made.boxes(min(frames, listed))
-    assert f"has {frames} frames and crop_rects.json has boxes for {listed}" in repairs(pack)
+    assert repairs(pack) == f"length-mismatch: {frames} frames, {listed} boxes"
 
 
 @pytest.mark.parametrize(

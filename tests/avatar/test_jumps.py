@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from jobs.avatar_spec import Box
+from jobs.avatar_spec import Box, FrameSize
+from workers.avatar.sources.geometry import box_findings
 from workers.avatar.sources.jumps import box_jumps
 
 Motion = npt.NDArray[np.float64]
@@ -81,6 +82,38 @@ def test_a_leap_is_found_where_it_is(
     jumps = box_jumps([(int(x0), int(y0), int(x1), int(y1)) for x0, y0, x1, y1 in boxes])
     assert list(jumps) == frames
     assert all(0.15 < jump < 0.45 for jump in jumps.values())
+
+
+def short(motion: str, side_px: int) -> Motion:
+    """Two seconds of a motion."""
+    across, down, growth = (part[:50] + shake[:50] for part, shake in zip(MOTIONS[motion], tremble(0.005), strict=True))
+    return np.array(track(side_px, across, down, growth), np.float64)
+
+
+def whole(boxes: Motion) -> list[Box]:
+    return [(int(x0), int(y0), int(x1), int(y1)) for x0, y0, x1, y1 in boxes]
+
+
+@pytest.mark.parametrize("motion", ["at rest", "swaying twice a second", "a walk whose ends do not meet"])
+@pytest.mark.parametrize("frame", [0, 1, 2, 3, 4, 45, 46, 47, 48, 49])
+def test_a_leap_near_an_end_is_found_where_it_is(motion: str, frame: int) -> None:
+    boxes = short(motion, 328)
+    boxes[frame] += 328 * 0.3
+    assert list(box_jumps(whole(boxes))) == [frame]
+
+
+@pytest.mark.parametrize("motion", ["at rest", "swaying twice a second", "a walk whose ends do not meet"])
+@pytest.mark.parametrize("frame", [2, 3, 4, 45, 46, 47, 48, 49])
+def test_a_cut_near_an_end_is_found_where_it_is(motion: str, frame: int) -> None:
+    boxes = short(motion, 328)
+    boxes[frame:] += 328 * 0.3
+    assert list(box_jumps(whole(boxes))) == [frame]
+
+
+def test_a_box_outside_the_picture_drags_no_neighbour_in() -> None:
+    boxes = whole(short("at rest", 328))
+    boxes[3] = (5000, 300, 5328, 628)
+    assert [finding.code for finding in box_findings(boxes, FrameSize(width=1920, height=1080))] == ["box-outside"]
 
 
 def test_boxes_that_tremble_too_much_are_found_although_all_do() -> None:

@@ -1,102 +1,34 @@
-"""Avatars move between this machine and the store whole or not at all, and leave it without harm to any job."""
+"""Avatars move between this machine and the store whole or not at all, and say everything about themselves."""
 
 import json
-import os
-import pty
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+import stat
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 from ulid import ULID
 
-from infra.errors import Failed, LipsyncError, NotFound, Rejected, Transient, Unreachable
+from infra.errors import Failed, LipsyncError, NotFound, Rejected, Transient
 from infra.object_store import ObjectStore
 from infra.settings import Settings
 from jobs import keys
-from jobs.avatar_removal import Removal, plan_removal, remove_avatar
-from jobs.avatar_spec import AVATAR_JSON, Consent, Provenance
-from jobs.avatars import list_avatars, point, resolve, stored_packs
+from jobs.avatar_spec import AVATAR_JSON, GENERATOR_FILE, Consent, Provenance
+from jobs.avatars import list_avatars, point, resolve
 from jobs.ledger import JobTicket
-from jobs.ledger_memory import MemoryLedger
 from jobs.states import JobState
+from tests.avatar_commands import answer, content, everything, text
 from tests.avatar_sources import HEIGHT, WIDTH, told, training_folder
-from tests.servers import free_port, redis_server
+from tests.servers import free_port
 from workers.avatar.cache import Shelf, cached_pack, fetch_pack
 from workers.avatar.checking import check
 from workers.avatar.commands import avatar_app
-from workers.avatar.copying import copy_pack, with_consent
+from workers.avatar.copying import copy_pack, resealed
+from workers.avatar.demo import DEMO, demo_pack, publish_demo
 from workers.avatar.pack import Pack, open_pack, publish
-from workers.avatar.synthetic import make_synthetic
 
+pytestmark = pytest.mark.usefixtures("environment")
 CONSENT = Consent(subject="Anna Example", scope="tests", expires=None, evidence="e" * 64)
-
-
-@pytest.fixture(autouse=True)
-def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The commands read the settings that the tests have, and no Redis answers."""
-    for name in [name for name in os.environ if name.startswith("LIPSYNC_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("LIPSYNC_HOME", str(settings.home))
-    monkeypatch.setenv("LIPSYNC_STORE", settings.store)
-    monkeypatch.setenv("LIPSYNC_CACHE", str(settings.cache))
-    monkeypatch.setenv("LIPSYNC_PROVIDERS", "cpu")
-    monkeypatch.setenv("LIPSYNC_THREADS", "1")
-    monkeypatch.setenv("LIPSYNC_REDIS_URL", f"redis://127.0.0.1:{free_port()}")
-    monkeypatch.setenv("LIPSYNC_CONNECT_TIMEOUT_S", "1")
-
-
-@pytest.fixture
-def redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with redis_server() as server:
-        monkeypatch.setenv("LIPSYNC_REDIS_URL", server.url)
-        yield
-
-
-@pytest.fixture
-def ledger() -> MemoryLedger:
-    return MemoryLedger()
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Pack:
-    """Another avatar."""
-    (tmp_path / "other").mkdir()
-    return make_synthetic(tmp_path / "other", frames=2, width=WIDTH, height=HEIGHT, seed=1, small=True)
-
-
-def answer(*arguments: object) -> Any:
-    """The JSON document that a command prints, and nothing else on standard output."""
-    result = CliRunner().invoke(avatar_app, [*map(str, arguments), "--json"], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
-
-
-def text(*arguments: object) -> str:
-    result = CliRunner().invoke(avatar_app, [*map(str, arguments)], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """Relative path → bytes of all files below a folder."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def everything(store: ObjectStore) -> dict[str, bytes]:
-    return {info.key: store.get(info.key) for info in store.list("")}
-
-
-def job_of(ledger: MemoryLedger, digest: str, *states: JobState) -> str:
-    """Open a job and move it through some states."""
-    job = ledger.open(JobTicket(str(ULID()), 1, 10, 3, digest, "me"))
-    for state in states:
-        assert ledger.move(job, state) is state
-    return job
 
 
 # --- push and pull -----------------------------------------------------------------------------------------------
@@ -192,9 +124,98 @@ def test_a_pull_that_breaks_off_leaves_no_half_pack(
         copied.append(real(source, target))
 
     monkeypatch.setattr(shutil, "copyfile", breaks)
-    with pytest.raises((Failed, KeyboardInterrupt)):
-        copy_pack(pack, tmp_path / "target" / "new")
-    assert len(copied) == 2 and sorted(tmp_path.rglob("*")) == before
+    for folder in (tmp_path / "target" / "new", tmp_path / "target"):
+        copied.clear()
+        with pytest.raises((Failed, KeyboardInterrupt)):
+            copy_pack(pack, folder)
+        assert len(copied) == 2 and sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_empty_folder_stays_the_folder_it_is_and_becomes_a_pack_with_its_last_file(
+    pack: Pack, store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(pack, store, "anna")
+    here = tmp_path / "here"
+    here.mkdir()
+    here.chmod(0o750)
+    before = here.stat()
+    monkeypatch.chdir(here)
+    moved: list[str] = []
+    real = Path.rename
+
+    def rename(self: Path, target: Path) -> Path:
+        assert not (here / AVATAR_JSON).exists()
+        moved.append(target.name)
+        return real(self, target)
+
+    fetch_pack(store, pack.digest, tmp_path / "cache")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", rename)
+        answer("pull", "anna", "--to", ".")
+    after = Path.cwd().stat()
+    assert (after.st_ino, stat.S_IMODE(after.st_mode)) == (before.st_ino, 0o750)
+    assert content(Path.cwd()) == content(pack.root)
+    assert moved[-1] == AVATAR_JSON and len(moved) == 4
+
+
+def test_an_avatar_that_lost_its_canary_while_it_was_published_is_no_success(
+    pack: Pack, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The canary is stored, a whole removal comes in between, and then the pack is."""
+    real = type(store).put_file
+
+    def put_file(self: ObjectStore, key: str, path: Path) -> None:
+        self.delete(keys.canary(pack.digest))
+        real(self, key, path)
+
+    monkeypatch.setattr(type(store), "put_file", put_file)
+    with pytest.raises(Transient, match=r"was removed from .* while it was published"):
+        answer("push", pack.root, "--name", "anna")
+    monkeypatch.undo()
+
+
+# --- the record of checkpoints ------------------------------------------------------------------------------------
+
+
+def of_checkpoints(pack: Pack, root: Path) -> tuple[Pack, bytes]:
+    """A pack that says that its generator was made of a checkpoint, and the record of what was measured then."""
+    copy_pack(pack, root)
+    provenance = Provenance(layout="synthetic", checkpoints={GENERATOR_FILE: "c" * 64})
+    (root / AVATAR_JSON).write_bytes(pack.spec.model_copy(update={"provenance": provenance}).to_bytes())
+    export = {"network": GENERATOR_FILE, "checkpoint": "c" * 64, "difference": 1e-7}
+    return open_pack(root), json.dumps({"exports": [export]}).encode()
+
+
+def test_what_was_measured_travels_with_a_pack_and_into_one_with_a_new_consent(
+    pack: Pack, store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, record = of_checkpoints(pack, tmp_path / "made")
+    publish(made, store, "anna", {keys.exports(made.digest): record})
+    answer("pull", "anna", "--to", tmp_path / "pulled")
+    monkeypatch.setenv("LIPSYNC_STORE", (tmp_path / "elsewhere").as_uri())
+    pushed = answer("push", tmp_path / "pulled", "--name", "anna")
+    assert (tmp_path / "elsewhere" / keys.exports(made.digest)).read_bytes() == record
+    assert pushed["exports"][0]["difference"] == 1e-7
+
+    consent = tmp_path / "consent.json"
+    consent.write_text(CONSENT.model_dump_json())
+    renewed = answer("import", tmp_path / "pulled", "--name", "anna", "--consent", consent)
+    assert renewed["digest"] != made.digest
+    assert (tmp_path / "elsewhere" / keys.exports(renewed["digest"])).read_bytes() == record
+    assert answer("show", "anna")["exports"][0]["difference"] == 1e-7
+
+
+def test_a_record_of_other_checkpoints_is_not_carried_and_show_says_that_there_is_none(
+    pack: Pack, store: ObjectStore, tmp_path: Path
+) -> None:
+    made, record = of_checkpoints(pack, tmp_path / "made")
+    store.put(keys.exports(made.digest), record.replace(b"c" * 64, b"d" * 64))
+    assert "exports" not in answer("push", made.root, "--name", "anna")
+    store.delete(keys.exports(made.digest))
+    assert "made of checkpoints, but what was measured then is stored neither here" in text("show", "anna")
+    assert answer("show", "anna")["exports"] == []
+    publish(pack, store, "berta")
+    assert "checkpoints" not in text("show", "berta")
 
 
 def test_a_cached_pack_stays_while_it_is_copied_from(pack: Pack, store: ObjectStore, settings: Settings) -> None:
@@ -239,6 +260,48 @@ def test_the_list_survives_names_without_packs_remains_and_damage(pack: Pack, ot
     assert len(text("list").splitlines()) == 3
 
 
+def test_damaged_and_foreign_names_are_listed_with_what_is_wrong(pack: Pack, store: ObjectStore) -> None:
+    publish(pack, store, "anna")
+    store.put(f"{keys.AVATAR_NAMES}bad.json", b"{}")
+    store.put(f"{keys.AVATAR_NAMES}Foo Bar.json", b"{}")
+    rows = {row["name"]: row for row in answer("list")}
+    assert rows["anna"]["problem"] is None
+    assert (rows["bad"]["digest"], rows["bad"]["frames"]) == (None, None)
+    assert "bad.json names no avatar's digest" in rows["bad"]["problem"]
+    assert "Foo Bar.json is no name of an avatar" in rows["Foo Bar"]["problem"]
+    assert len(text("list").splitlines()) == 3
+    assert answer("show", "anna")["names"] == ["anna"]
+
+
+def test_a_name_that_goes_while_names_are_listed_is_left_out(
+    pack: Pack, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("anna", "berta"):
+        publish(pack, store, name)
+    real = store.get
+
+    def get(key: str) -> bytes:
+        store.delete(keys.avatar_pointer("anna"))
+        return real(key)
+
+    monkeypatch.setattr(store, "get", get)
+    assert dict(list_avatars(store)) == {"berta": pack.digest}
+
+
+def test_text_that_others_wrote_reaches_no_terminal_raw(pack: Pack, store: ObjectStore) -> None:
+    nasty = "free\x1b]0;title\x07\x9b2J\u202e\nanna forged"
+    spec = pack.spec.model_copy(
+        update={"licence": nasty, "provenance": Provenance(layout="synthetic", note=nasty, repairs=(nasty,))}
+    )
+    (pack.root / AVATAR_JSON).write_bytes(spec.to_bytes())
+    publish(open_pack(pack.root), store, "anna")
+    for printed in (text("list"), text("show", "anna")):
+        assert all(line.isprintable() for line in printed.splitlines())
+        assert r"free\x1b]0;title\x07\x9b2J\u202e\nanna forged" in printed
+    assert len(text("list").splitlines()) == 1
+    assert answer("list")[0]["licence"] == nasty
+
+
 def test_the_cache_is_listed_without_a_store(
     pack: Pack, other: Pack, store: ObjectStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,7 +331,7 @@ def test_show_says_everything_about_one(pack: Pack, store: ObjectStore, settings
     from infra.settings import read_settings
     from jobs.fleet import Fleet
 
-    given = with_consent(pack, CONSENT, tmp_path / "with-consent")
+    given = resealed(pack, tmp_path / "with-consent", consent=CONSENT)
     for name in ("anna", "berta"):
         publish(given, store, name)
     store.put(keys.exports(given.digest), b'{"exports": [{"network": "generator.onnx", "difference": 1e-7}]}')
@@ -305,283 +368,6 @@ def test_show_says_what_it_could_not_ask(pack: Pack, store: ObjectStore, tmp_pat
         answer("show", tmp_path)
 
 
-# --- rm ----------------------------------------------------------------------------------------------------------
-
-
-def removed(ref: str, ledger: MemoryLedger, store: ObjectStore) -> Removal:
-    removal = plan_removal(ref, ledger, store)
-    remove_avatar(removal, ledger, store)
-    return removal
-
-
-def test_the_pack_goes_with_the_last_of_its_names(pack: Pack, store: ObjectStore, ledger: MemoryLedger) -> None:
-    for name in ("anna", "berta"):
-        publish(pack, store, name)
-    store.put(keys.canary(pack.digest), b"png")
-    store.put(keys.exports(pack.digest), b"{}")
-    first = removed("anna", ledger, store)
-    assert (first.names, first.kept_by, first.takes_pack) == (("anna",), ("berta",), False)
-    assert resolve("berta", store) == pack.digest and store.size(keys.canary(pack.digest))
-    with pytest.raises(NotFound):
-        resolve("anna", store)
-    last = removed("berta", ledger, store)
-    assert last.takes_pack and last.size == sum(map(len, content(pack.root).values()))
-    assert everything(store) == {}
-
-
-def test_by_its_digest_a_pack_goes_with_all_its_names_and_leaves_its_neighbour(
-    pack: Pack, other: Pack, store: ObjectStore, ledger: MemoryLedger
-) -> None:
-    publish(other, store, "carla")
-    before = everything(store)
-    for name in ("anna", "berta"):
-        publish(pack, store, name)
-    assert removed(pack.digest[:8], ledger, store).names == ("anna", "berta")
-    assert everything(store) == before
-    with pytest.raises(NotFound, match="it holds carla"):
-        plan_removal(pack.digest, ledger, store)
-
-
-@pytest.mark.parametrize(
-    "states",
-    [(), (JobState.RUNNING,), (JobState.PAUSED,), (JobState.ASSEMBLING,), (JobState.FAILED, JobState.QUEUED)],
-    ids=["queued", "running", "paused", "assembling", "retried"],
-)
-def test_a_pack_stays_while_a_job_needs_it(
-    states: tuple[JobState, ...], pack: Pack, store: ObjectStore, ledger: MemoryLedger
-) -> None:
-    publish(pack, store, "anna")
-    publish(pack, store, "berta")
-    before = everything(store)
-    job = job_of(ledger, pack.digest, *states)
-    with pytest.raises(Rejected, match=f"is in use by job {job}: remove it when that has ended, or cancel it first"):
-        plan_removal(pack.digest, ledger, store)
-    assert everything(store) == before
-    assert removed("anna", ledger, store).kept_by == ("berta",)  # a name that no job needs may go
-    with pytest.raises(Rejected, match=job):
-        plan_removal("berta", ledger, store)
-    ledger.move(job, JobState.CANCELLED)
-    removed("berta", ledger, store)
-    assert everything(store) == {}
-
-
-def test_of_many_jobs_some_are_named(pack: Pack, store: ObjectStore, ledger: MemoryLedger) -> None:
-    publish(pack, store, "anna")
-    jobs = [job_of(ledger, pack.digest) for _ in range(7)]
-    with pytest.raises(Rejected, match=f"in use by jobs {', '.join(jobs[:5])} and 2 more: "):
-        plan_removal("anna", ledger, store)
-
-
-def test_jobs_that_are_over_keep_no_pack_and_failed_ones_are_named(
-    pack: Pack, store: ObjectStore, ledger: MemoryLedger
-) -> None:
-    publish(pack, store, "anna")
-    job_of(ledger, pack.digest, JobState.ASSEMBLING, JobState.DONE)
-    job_of(ledger, pack.digest, JobState.CANCELLED)
-    failed = job_of(ledger, pack.digest, JobState.FAILED)
-    job_of(ledger, "f" * 64)
-    assert removed("anna", ledger, store).failed_jobs == (failed,)
-
-
-def between(monkeypatch: pytest.MonkeyPatch, store: ObjectStore, key: str, act: Callable[[], object]) -> None:
-    """Let something happen just before a key of the store is deleted for the first time."""
-    real = store.delete
-
-    def delete(deleted: str) -> None:
-        if deleted == key:
-            monkeypatch.setattr(store, "delete", real)
-            act()
-        real(deleted)
-
-    monkeypatch.setattr(store, "delete", delete)
-
-
-def test_a_job_that_is_opened_while_its_pack_is_removed_keeps_it(
-    pack: Pack, store: ObjectStore, ledger: MemoryLedger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(pack, store, "anna")
-    before = everything(store)
-    removal = plan_removal("anna", ledger, store)
-    between(monkeypatch, store, keys.avatar_pack(pack.digest) + AVATAR_JSON, lambda: job_of(ledger, pack.digest))
-    with pytest.raises(Rejected, match="in use by job"):
-        remove_avatar(removal, ledger, store)
-    assert everything(store) == before
-
-
-def test_a_name_that_is_given_while_the_pack_is_removed_keeps_it(
-    pack: Pack, store: ObjectStore, ledger: MemoryLedger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(pack, store, "anna")
-    removal = plan_removal("anna", ledger, store)
-    key = keys.avatar_pack(pack.digest) + AVATAR_JSON
-    between(monkeypatch, store, key, lambda: point("berta", pack.digest, store))
-    with pytest.raises(Rejected, match="was given the name 'berta' just now"):
-        remove_avatar(removal, ledger, store)
-    assert {avatar.name for avatar in list_avatars(store)} == {"anna", "berta"}
-    assert open_pack(fetch_pack(store, pack.digest, pack.root.parent / "cache").root, pack.digest)
-
-
-def test_a_name_that_means_another_pack_by_now_stays(
-    pack: Pack, other: Pack, store: ObjectStore, ledger: MemoryLedger
-) -> None:
-    publish(pack, store, "anna")
-    removal = plan_removal("anna", ledger, store)
-    publish(other, store, "anna")
-    remove_avatar(removal, ledger, store)
-    assert resolve("anna", store) == other.digest
-    assert [stored.digest for stored in stored_packs(store)] == [other.digest]
-
-
-def test_a_ledger_that_goes_away_in_the_middle_takes_nothing_with_it(
-    pack: Pack, store: ObjectStore, ledger: MemoryLedger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(pack, store, "anna")
-    before = everything(store)
-    removal = plan_removal("anna", ledger, store)
-
-    def away(_: str) -> dict[str, JobState]:
-        raise Unreachable("Redis is away.")
-
-    monkeypatch.setattr(ledger, "jobs_of", away)
-    with pytest.raises(Unreachable):
-        remove_avatar(removal, ledger, store)
-    assert everything(store) == before
-    with pytest.raises(Unreachable):
-        plan_removal("anna", ledger, store)
-
-
-def test_a_removal_that_broke_off_anywhere_leaves_a_whole_pack_or_none_and_can_be_finished(
-    pack: Pack, store: ObjectStore, ledger: MemoryLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(pack, store, "anna")
-    publish(pack, store, "berta")
-    store.put(keys.canary(pack.digest), b"png")
-    whole = everything(store)
-    real_delete, real_put = store.delete, store.put
-    outcomes = []
-    for survived in range(len(whole)):
-        deleted: list[str] = []
-
-        def dies(key: str, deleted: list[str] = deleted, survived: int = survived) -> None:
-            if len(deleted) == survived:
-                raise SystemExit("killed")
-            deleted.append(key)
-            real_delete(key)
-
-        def dead(key: str, data: bytes) -> None:
-            raise SystemExit("killed")
-
-        removal = plan_removal(pack.digest, ledger, store)
-        with monkeypatch.context() as patched, pytest.raises(SystemExit):
-            patched.setattr(store, "delete", dies)
-            patched.setattr(store, "put", dead)
-            remove_avatar(removal, ledger, store)
-        try:
-            fetched = fetch_pack(store, pack.digest, tmp_path / f"cache-{survived}")
-            assert fetched.digest == pack.digest
-            outcomes.append("whole")
-        except NotFound:
-            outcomes.append("none")
-            assert answer("list") != []
-        removed(pack.digest, ledger, store)
-        assert everything(store) == {}
-        for key, data in whole.items():
-            real_put(key, data)
-    assert outcomes == ["whole"] + ["none"] * (len(whole) - 1)
-
-
-def test_remains_and_names_without_a_pack_can_be_removed(pack: Pack, store: ObjectStore, ledger: MemoryLedger) -> None:
-    publish(pack, store, "anna")
-    store.delete(keys.avatar_pack(pack.digest) + AVATAR_JSON)
-    store.delete(keys.avatar_pointer("anna"))
-    point("gone", "f" * 64, store)
-    assert removed(pack.digest[:12], ledger, store).size > 0
-    assert removed("f" * 8, ledger, store).names == ("gone",)
-    assert everything(store) == {}
-
-
-def test_a_pack_published_while_it_is_removed_is_no_secret_to_either(
-    pack: Pack, store: ObjectStore, ledger: MemoryLedger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(pack, store, "anna")
-    removal = plan_removal("anna", ledger, store)
-    last = keys.avatar_pack(pack.digest) + "generator.onnx"
-    between(monkeypatch, store, last, lambda: publish(pack, store, "anna"))
-    with pytest.raises(Transient, match=r"published in .* while it was removed"):
-        remove_avatar(removal, ledger, store)
-    publish(pack, store, "anna")
-    assert fetch_pack(store, pack.digest, pack.root.parent / "cache").digest == pack.digest
-
-    real = store.put
-
-    def put(key: str, data: bytes) -> None:
-        real(key, data)
-        if key == keys.avatar_pointer("anna"):
-            store.delete(keys.avatar_pack(pack.digest) + AVATAR_JSON)
-
-    monkeypatch.setattr(store, "put", put)
-    with pytest.raises(Transient, match=r"was removed from .* while it was published"):
-        publish(pack, store, "anna")
-
-
-def test_digits_that_fit_two_packs_remove_neither(store: ObjectStore, ledger: MemoryLedger) -> None:
-    for last in "12":
-        store.put(f"{keys.avatar_pack('ab' * 4 + '0' * 55 + last)}generator.onnx", b"remains")
-    with pytest.raises(Rejected, match="give more digits"):
-        plan_removal("ab" * 4, ledger, store)
-    assert len(everything(store)) == 2
-
-
-def at_a_terminal(typed: str, *arguments: str) -> tuple[int, str, str]:
-    """Run `lipsync avatar` in a process of its own whose input is a terminal; gives exit code and what it printed."""
-    ours, theirs = pty.openpty()
-    try:
-        os.write(ours, typed.encode())
-        command = [sys.executable, "-m", "jobs.cli", "avatar", *arguments]
-        repository = Path(__file__).parents[2]
-        done = subprocess.run(
-            command, stdin=theirs, capture_output=True, text=True, timeout=60, cwd=repository, check=False
-        )
-    finally:
-        os.close(ours)
-        os.close(theirs)
-    return done.returncode, done.stdout, done.stderr
-
-
-@pytest.mark.usefixtures("redis")
-def test_rm_asks_at_a_terminal(pack: Pack, store: ObjectStore) -> None:
-    publish(pack, store, "anna")
-    before = everything(store)
-    code, out, err = at_a_terminal("n\n", "rm", "anna")
-    assert (code, out) == (2, "") and pack.digest in err and err.endswith("lipsync: Nothing was removed.\n")
-    assert everything(store) == before
-    code, out, err = at_a_terminal("y\n", "rm", "anna")
-    assert code == 0 and out.startswith("Removed from") and "Go on?" in err
-    assert everything(store) == {}
-
-
-@pytest.mark.usefixtures("redis")
-def test_rm_wants_yes_where_nobody_can_be_asked(pack: Pack, store: ObjectStore) -> None:
-    publish(pack, store, "anna")
-    before = everything(store)
-    with pytest.raises(Rejected, match=f"name anna and pack {pack.digest}, .* repeat it with --yes"):
-        answer("rm", "anna")
-    assert everything(store) == before
-    done = answer("rm", "anna", "--yes")
-    assert (done["names"], done["digest"], done["pack_removed"]) == (["anna"], pack.digest, True)
-    assert everything(store) == {}
-
-
-def test_rm_removes_nothing_when_redis_does_not_answer(pack: Pack, store: ObjectStore) -> None:
-    for name in ("anna", "berta"):
-        publish(pack, store, name)
-    before = everything(store)
-    for ref in ("anna", pack.digest):
-        with pytest.raises(Unreachable):
-            answer("rm", ref, "--yes")
-    assert everything(store) == before
-
-
 # --- consent -----------------------------------------------------------------------------------------------------
 
 
@@ -616,7 +402,7 @@ def test_a_wrong_record_is_refused_before_any_work(tmp_path: Path, store: Object
     assert everything(store) == {}
 
 
-def test_checking_warns_of_a_missing_consent_only_where_one_is_required(
+def test_checking_refuses_a_missing_consent_only_where_one_is_required(
     pack: Pack, settings: Settings, tmp_path: Path
 ) -> None:
     root = copy_pack(pack, tmp_path / "shown").root
@@ -625,5 +411,52 @@ def test_checking_warns_of_a_missing_consent_only_where_one_is_required(
     assert told(check(root, settings)) == []
     required = settings.model_copy(update={"require_consent": True})
     (finding,) = told(check(root, required))
-    assert finding.level == "warning" and "no consent" in finding.sentence
+    assert finding.level == "error" and "no consent" in finding.sentence
     assert told(check(pack.root, required)) == []
+
+
+def test_show_calls_a_missing_consent_a_problem_only_where_one_is_required(
+    pack: Pack, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = pack.spec.model_copy(update={"provenance": Provenance(layout="server")})
+    (pack.root / AVATAR_JSON).write_bytes(shown.to_bytes())
+    publish(open_pack(pack.root), store, "anna")
+    assert answer("show", "anna")["consent_problem"] is None
+    assert "none recorded" in text("show", "anna") and "warning" not in text("show", "anna")
+    monkeypatch.setenv("LIPSYNC_REQUIRE_CONSENT", "true")
+    assert "warning     It carries no consent" in text("show", "anna")
+
+
+# --- the demo avatar ---------------------------------------------------------------------------------------------
+
+
+def test_the_demo_of_an_earlier_release_gives_its_name_to_this_one_and_a_users_avatar_keeps_it(
+    pack: Pack, store: ObjectStore
+) -> None:
+    demo = demo_pack().digest
+    mine = pack.digest
+    (pack.root / AVATAR_JSON).write_bytes(
+        pack.spec.model_copy(update={"provenance": Provenance(layout="drawn")}).to_bytes()
+    )
+    earlier = open_pack(pack.root)
+    publish(earlier, store, DEMO)
+    publish_demo(store)
+    assert resolve(DEMO, store) == demo and store.size(keys.canary(demo))
+    before = everything(store)
+    publish_demo(store)
+    assert everything(store) == before
+
+    (pack.root / AVATAR_JSON).write_bytes(pack.spec.to_bytes())
+    publish(open_pack(pack.root, mine), store, DEMO)
+    publish_demo(store)
+    assert resolve(DEMO, store) == mine
+
+    store.put(keys.avatar_pack(mine) + AVATAR_JSON, b"{")
+    publish_demo(store)
+    assert resolve(DEMO, store) == mine, "what cannot be read may be a user's"
+    store.delete(keys.avatar_pack(mine) + AVATAR_JSON)
+    publish_demo(store)
+    assert resolve(DEMO, store) == demo
+    store.put(keys.avatar_pointer(DEMO), b"{}")
+    publish_demo(store)
+    assert resolve(DEMO, store) == demo

@@ -10,6 +10,7 @@ import pytest
 from infra.errors import Failed
 from infra.media_video import decode_video
 from infra.settings import Settings
+from jobs.avatar_spec import AVATAR_JSON, Matrix, VideoTemplate
 from tests import avatar_sources as made
 from workers.avatar.demo import demo_pack
 from workers.avatar.importing import import_avatar
@@ -58,17 +59,24 @@ def test_an_avatar_without_parsing_maps_keeps_nothing(pack: Pack, settings: Sett
     assert [template.keep_mask(frame) for frame in range(len(template))] == [None] * 3
 
 
-def test_a_video_template_is_decoded_with_the_packs_matrix(settings: Settings) -> None:
-    pack = demo_pack()
-    template = open_template(pack, settings.cache)
-    decoded = list(decode_video(pack.root / "template.mp4", "smpte170m"))
-    other = next(decode_video(pack.root / "template.mp4", "bt709"))
+@pytest.mark.parametrize(("matrix", "other"), [("bt709", "smpte170m"), ("smpte170m", "bt709")])
+def test_a_video_template_is_decoded_with_the_packs_matrix_whatever_its_tags(
+    matrix: Matrix, other: Matrix, settings: Settings, tmp_path: Path
+) -> None:
+    demo = demo_pack()
+    root = tmp_path / "pack"
+    shutil.copytree(demo.root, root)
+    (root / AVATAR_JSON).unlink()
+    facts = demo.spec.model_copy(update={"template": VideoTemplate(matrix=matrix)})
+    kept = {name: getattr(facts, name) for name in ("frame_size", "template", "boxes", "provenance", "licence")}
+    template = open_template(seal(root, **kept), settings.cache)
+    decoded = list(decode_video(root / "template.mp4", matrix))
     assert len(decoded) == len(template) == 100
     for frame in (0, 50, 99):
         x0, y0, x1, y1 = template.boxes[frame]
         assert np.array_equal(template.frames[frame], decoded[frame])
         assert np.array_equal(template.crops[frame], decoded[frame][y0:y1, x0:x1]), "328 px need no resampling"
-    assert not np.array_equal(template.frames[0], other)
+    assert not np.array_equal(template.frames[0], next(decode_video(root / "template.mp4", other)))
 
 
 def test_a_template_is_decoded_once_and_nobody_can_write_to_it(training: Pack, settings: Settings) -> None:

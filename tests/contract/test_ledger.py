@@ -536,6 +536,42 @@ def test_jobs_of_an_avatar_are_found_in_every_state(ledger: Ledger) -> None:
     assert ledger.jobs_of("f" * 64) == {}
 
 
+def test_an_avatar_is_removed_by_one_at_a_time(ledger: Ledger) -> None:
+    avatar, other = "e" * 64, "f" * 64
+    assert ledger.begin_removal(avatar, "one") and ledger.begin_removal(other, "two")
+    assert ledger.begin_removal(avatar, "one"), "asked again, it still holds"
+    assert not ledger.begin_removal(avatar, "two")
+    ledger.end_removal(avatar, "two")
+    assert not ledger.begin_removal(avatar, "two"), "only its holder ends it"
+    ledger.end_removal(avatar, "one")
+    assert ledger.begin_removal(avatar, "two")
+
+
+def test_of_many_removals_at_once_one_begins(ledger: Ledger) -> None:
+    start = threading.Barrier(8)
+    begun: list[bool] = []
+
+    def begin(token: str) -> None:
+        start.wait()
+        begun.append(ledger.begin_removal("e" * 64, token))
+
+    threads = [threading.Thread(target=begin, args=(str(number),)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(begun) == [False] * 7 + [True]
+
+
+def test_the_removal_of_somebody_killed_runs_out(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("jobs.ledger_redis", "jobs.ledger_memory"):
+        monkeypatch.setattr(f"{module}.REMOVAL_TTL_S", BRIEF_S)
+    assert ledger.begin_removal("e" * 64, "killed")
+    wait_until(lambda: ledger.begin_removal("e" * 64, "next"), 5, "the removal to run out")
+    monkeypatch.undo()
+    assert ledger.begin_removal("e" * 64, "next") and not ledger.begin_removal("e" * 64, "killed")
+
+
 def test_workers_count_while_they_are_seen(ledger: Ledger) -> None:
     assert ledger.workers_alive() == 0
     for name in ("a", "b", "a"):

@@ -9,6 +9,7 @@ import pytest
 from infra.settings import Settings
 from jobs import keys
 from jobs.avatar_spec import Provenance
+from jobs.ledger import REMOVAL_TTL_S
 from jobs.ledger_redis import KEEP_ENDED_S
 from tests.docs.pages import AVATARS, OPERATING, PAGES, ROOT, fences, named, rows
 from tests.servers import moto_server
@@ -63,6 +64,8 @@ def test_every_key_of_the_ledger_is_documented() -> None:
         assert f"`{key}`" in page
     for key in (keys.JOBS, keys.ACTIVE, keys.WORKERS, f"{keys.TURNS}dispatch", keys.QUEUE):
         assert f"`{key}`" in page
+    assert f"`{keys.ledger_removal('0' * 64).replace('0' * 64, '<digest>')}`" in page
+    assert REMOVAL_TTL_S == 60 and "for a minute unless prolonged" in page
     assert KEEP_ENDED_S == 7 * 24 * 3600 and "after seven days" in page
 
 

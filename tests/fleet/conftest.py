@@ -19,9 +19,9 @@ from jobs.status import Status, read_status
 from jobs.submit import JobRequest, open_job, prepare_job
 from tests.media_files import chirp, write_audio
 from tests.servers import process, redis_server, wait_until
-from workers.avatar.pack import Pack, publish
+from workers.avatar.pack import Pack
+from workers.avatar.publishing import publish_proved
 from workers.avatar.synthetic import make_synthetic
-from workers.canary import publish_canary
 
 AVATAR = "tiny"
 PATIENCE_S = 90.0
@@ -154,8 +154,7 @@ def new_fleet(folder: Path, redis_url: str, pack: Pack, cache: Path, stack: Exit
         avatars=(AVATAR,),
     )
     fleet = Fleet(settings)
-    publish_canary(pack, fleet.store, settings)
-    publish(pack, fleet.store, AVATAR)
+    publish_proved(pack, AVATAR, fleet.store, settings)
     logs = folder / "logs"
     logs.mkdir()
     return FleetUnderTest(settings, environment_of(settings), logs, stack)

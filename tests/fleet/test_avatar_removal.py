@@ -19,8 +19,8 @@ from jobs.submit import JobRequest, open_job, prepare_job
 from tests.fleet.conftest import AVATAR, FleetUnderTest
 from tests.media_files import chirp, write_audio
 from tests.servers import wait_until
-from workers.avatar.pack import Pack, publish
-from workers.canary import publish_canary
+from workers.avatar.pack import Pack
+from workers.avatar.publishing import publish_proved
 
 
 def remove(fleet: FleetUnderTest) -> None:
@@ -29,8 +29,7 @@ def remove(fleet: FleetUnderTest) -> None:
 
 
 def publish_again(fleet: FleetUnderTest, pack: Pack) -> None:
-    publish_canary(pack, fleet.fleet.store, fleet.settings)
-    publish(pack, fleet.fleet.store, AVATAR)
+    publish_proved(pack, AVATAR, fleet.fleet.store, fleet.settings)
 
 
 def test_an_avatar_stays_while_a_worker_renders_with_it_and_goes_when_the_job_is_over(

@@ -181,7 +181,11 @@ def test_the_demo_makes_a_video_and_says_where(home: Path, environment: dict[str
     assert facts.video is not None and facts.audio is not None
     assert (facts.video.codec, facts.audio.codec) == ("h264", "aac")
     assert (facts.video.width, facts.video.height, float(facts.video.fps)) == (1280, 720, 25.0)
-    assert facts.video.frames == round(facts.video.duration_s * 25) > 300 and facts.video.constant_rate and facts.video.matrix == "bt709"
+    assert (
+        facts.video.frames == round(facts.video.duration_s * 25) > 300
+        and facts.video.constant_rate
+        and facts.video.matrix == "bt709"
+    )
     assert abs(facts.video.duration_s - facts.audio.duration_s) <= 1 / 25
 
 

@@ -13,8 +13,8 @@ from jobs.fleet import Fleet
 from jobs.states import JobState
 from tests.fleet.conftest import AVATAR, FleetUnderTest, environment_of, new_fleet
 from tests.servers import Forwarder, free_port, moto_server, redis_server, wait_until
-from workers.avatar.pack import Pack, publish
-from workers.canary import publish_canary
+from workers.avatar.pack import Pack
+from workers.avatar.publishing import publish_proved
 
 
 def test_a_job_outlives_a_restart_of_redis(tmp_path: Path, tiny_pack: Pack, cache: Path) -> None:
@@ -104,5 +104,4 @@ def _on_s3(settings: Settings, folder: Path, stack: ExitStack) -> FleetUnderTest
 
 def _publish(fleet: FleetUnderTest, pack: Pack) -> None:
     store = Fleet(fleet.settings).store
-    publish_canary(pack, store, fleet.settings)
-    publish(pack, store, AVATAR)
+    publish_proved(pack, AVATAR, store, fleet.settings)

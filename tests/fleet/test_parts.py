@@ -19,9 +19,9 @@ from jobs.scratch import scratch_folder, sweep_scratch
 from jobs.states import JobState, PartState
 from tests.fleet.conftest import AVATAR, FleetUnderTest
 from workers import tasks
-from workers.avatar.pack import Pack, publish
+from workers.avatar.pack import Pack
+from workers.avatar.publishing import publish_proved
 from workers.avatar.synthetic import make_synthetic
-from workers.canary import publish_canary
 from workers.tasks import PartRunner
 from workers.warm import WarmAvatars
 
@@ -171,8 +171,7 @@ def test_the_least_recently_used_avatar_leaves_the_memory(
     for seed in (1, 2):
         (tmp_path / f"seed-{seed}").mkdir()
         pack = make_synthetic(tmp_path / f"seed-{seed}", frames=3, width=384, height=352, seed=seed, small=True)
-        publish_canary(pack, hold.store, fleet.settings)
-        publish(pack, hold.store, f"{AVATAR}-{seed}")
+        publish_proved(pack, f"{AVATAR}-{seed}", hold.store, fleet.settings)
         digests.append(pack.digest)
     avatars = WarmAvatars(hold.store, fleet.settings.model_copy(update={"warm_avatars": 2}))
     first, second, third = digests

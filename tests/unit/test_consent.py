@@ -15,7 +15,7 @@ from jobs.avatar_spec import AvatarSpec, Consent, FrameSize, Provenance, VideoTe
 from jobs.consent import SHOWS_NOBODY, consent_problem, today_utc
 from jobs.submit import JobRequest, prepare_job
 from workers.avatar.consent_record import read_consent
-from workers.avatar.copying import with_consent
+from workers.avatar.copying import resealed
 from workers.avatar.pack import Pack
 from workers.local_render import Outputs, render_locally
 
@@ -122,6 +122,10 @@ def test_a_record_may_have_no_end_but_must_say_so(record: Path) -> None:
         ({"subject": ["Anna"]}, "subject is"),
         ({"scope": "\u001b[2J"}, "scope is"),
         ({"scope": "x" * 1001}, "scope is"),
+        ({"scope": "a\u2028b"}, "scope is"),
+        ({"subject": "\u009b2J"}, "subject is"),
+        ({"subject": "Anna \u202egnp.exe"}, "subject is"),
+        ({"evidence": "x" * 5000}, "evidence is 'xxx"),
         ({"evidence": "gone.pdf"}, "evidence is 'gone.pdf' and must be the SHA-256"),
         ({"evidence": ""}, "evidence is ''"),
         ({"evidence": "."}, "evidence is '.'"),
@@ -157,17 +161,18 @@ def test_what_is_no_record_is_refused(record: Path, content: bytes) -> None:
 
 
 def test_a_record_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Failed, match=r"Reading the consent record .*none\.json"):
+    with pytest.raises(Rejected, match=r"none\.json is not there: give the path of a file"):
         read_consent(tmp_path / "none.json")
-    with pytest.raises(Failed, match="Reading the consent record"):
+    with pytest.raises(Rejected, match="is a folder: give the path of a file"):
         read_consent(tmp_path)
 
 
 def test_the_same_source_and_consent_give_the_same_pack(small_pack: Pack, tmp_path: Path) -> None:
-    packs = [with_consent(small_pack, consent(TODAY), tmp_path / name) for name in ("one", "two")]
+    packs = [resealed(small_pack, tmp_path / name, consent=consent(TODAY)) for name in ("one", "two")]
     assert packs[0].digest == packs[1].digest != small_pack.digest
     assert packs[0].spec.model_copy(update={"consent": None}) == small_pack.spec
-    assert with_consent(packs[0], consent(TODAY), tmp_path / "three").digest == packs[0].digest
+    assert resealed(packs[0], tmp_path / "three", consent=consent(TODAY)) == packs[0]
+    assert not (tmp_path / "three").exists(), "what carries it already is not copied"
 
 
 def test_a_job_without_consent_is_refused_before_its_audio_is_opened(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import structlog
 
-from infra.errors import Failed, LipsyncError, NotFound
+from infra.errors import Damaged, LipsyncError, NotFound
 from infra.object_store import ObjectStore
 from infra.store_directory import file_error
 from jobs import keys
@@ -201,11 +201,11 @@ def _download(store: ObjectStore, digest: str, folder: Path) -> Pack:
             for _ in pool.map(lambda file: store.get_file(prefix + file, folder / file), [*spec.files, AVATAR_JSON]):
                 pass
     except NotFound as error:
-        raise Failed(f"Avatar {digest} in {store.url} is not whole: {error}") from error
+        raise Damaged(f"Avatar {digest} in {store.url} is not whole: {error}") from error
     try:
         return open_pack(folder, digest)
-    except Failed as error:
-        raise Failed(f"Avatar {digest} in {store.url} is damaged there: {error}") from error
+    except Damaged as error:
+        raise Damaged(f"Avatar {digest} in {store.url} is damaged there: {error}") from error
 
 
 def _last_used(home: Path) -> int:

@@ -7,12 +7,12 @@ from pathlib import Path
 from infra.errors import LipsyncError, Transient
 from infra.object_store import ObjectStore, open_store
 from infra.settings import Settings
-from infra.store_directory import file_error
 from jobs.avatar_spec import AUDIO_ENCODER_FILE, AVATAR_JSON, GENERATOR_FILE, NetworkFile, parsing_file
 from jobs.avatars import resolve
 from jobs.consent import consent_problem, today_utc
-from workers.avatar.cache import fetch_pack
+from workers.avatar.cache import fetch_pack, speaking
 from workers.avatar.findings import SEVERITY, Finding, Reading, attempt, read_each
+from workers.avatar.given import refuse_options
 from workers.avatar.networks.checkpoints import is_checkpoint
 from workers.avatar.networks.exporting import export_checkpoints
 from workers.avatar.networks.proof import examine_audio_encoder, examine_generator
@@ -47,22 +47,24 @@ def check(
         audio_encoder: likewise.
 
     Returns:
-        What was found, the worst first; an avatar without errors can be used. Damage of any kind becomes an error here.
+        What was found, the worst first; `findings.usable` tells what follows. Damage of any kind becomes an error here.
 
     Raises:
+        Rejected: networks are given for something else than a source folder.
         Transient: the store or the file system did not answer, so nothing is known.
     """
+    if (Path(target) / AVATAR_JSON).is_file() or not Path(target).is_dir():
+        refuse_options(target, {"generator": generator, "audio-encoder": audio_encoder})
     findings: list[Finding] = []
     given: _Given = {GENERATOR_FILE: generator, AUDIO_ENCODER_FILE: audio_encoder}
     try:
-        for finding in _findings(target, settings, store, given):
-            findings.append(finding)
+        with speaking(f"Reading {target}"):
+            for finding in _findings(target, settings, store, given):
+                findings.append(finding)
     except Transient:
         raise
     except LipsyncError as error:
         findings.append(Finding("error", "not-checked", str(error)))
-    except OSError as error:
-        findings.append(Finding("error", "not-checked", str(file_error(f"Reading {target}", error))))
     return sorted(findings, key=lambda finding: SEVERITY.index(finding.level))
 
 
@@ -97,12 +99,13 @@ def _pack(root: Path, settings: Settings) -> Iterator[Finding]:
 def _sound_pack(pack: Pack, settings: Settings) -> Iterator[Finding]:
     """A pack whose bytes are proved: does it hold what its names promise?"""
     spec = pack.spec
-    yield from (Finding("repair", "pack-repairs", sentence) for sentence in spec.provenance.repairs)
+    for repair in spec.provenance.repairs:
+        yield Finding("repair", "pack-repairs", f"Repaired when it was imported: {repair}", repair)
     if spec.licence == "unspecified":
         yield Finding("warning", "licence", "The pack names no licence: import it again with --licence.")
     problem = consent_problem(spec, today_utc())
     if problem and (spec.consent or settings.require_consent):
-        yield Finding("warning", "consent", problem)
+        yield Finding("error" if settings.require_consent else "warning", "consent", problem)
     prints = yield from attempt("pack-damaged", lambda: [fingerprint(frame) for frame in template_frames(pack)])
     parsed = {frame: parsing_file(frame) for frame in range(spec.frame_count) if spec.has_parsing(frame)}
     masks = yield from read_each("pack-damaged", parsed, lambda frame: keep_mask(pack, frame).size)
@@ -131,7 +134,12 @@ def _source(root: Path, settings: Settings, given: _Given) -> Iterator[Finding]:
     lacking = [name for name, path in (("generator", generator), ("audio-encoder", audio_encoder)) if path is None]
     if lacking:
         options = " and ".join(f"--{name} FILE" for name in lacking)
-        yield Finding("warning", "missing-network", f"The source lacks a network: importing it needs {options}.")
+        sentence = f"The source lacks a network: importing it needs {options}."
+        yield Finding("warning", "missing-network", sentence, options)
+    if settings.require_consent:
+        yield Finding(
+            "warning", "consent", "LIPSYNC_REQUIRE_CONSENT is set: jobs need it imported with --consent FILE."
+        )
     with tempfile.TemporaryDirectory(prefix="lipsync-check-") as work_dir:
         drawing = yield from _as_onnx(GENERATOR_FILE, generator, Path(work_dir))
         hearing = yield from _as_onnx(AUDIO_ENCODER_FILE, audio_encoder, Path(work_dir))

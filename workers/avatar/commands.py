@@ -2,22 +2,17 @@
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from infra.errors import EXIT_REJECTED, Rejected
-from infra.object_store import open_store
-from infra.settings import Settings, read_settings
+from infra.settings import read_settings
 from jobs import keys
+from jobs.avatar_spec import AVATAR_JSON
 from jobs.consent import consent_problem, today_utc
-from jobs.console import Json, print_result, say
-from workers.avatar.inventory import facts
+from jobs.console import Json, print_result, printable, say
 from workers.avatar.shelf_commands import Name, add_shelf_commands
-
-if TYPE_CHECKING:
-    from workers.avatar.networks.comparing import Export
-    from workers.avatar.pack import Pack
 
 avatar_app = typer.Typer(name="avatar", help="Import, check, draw, move and remove avatars.", no_args_is_help=True)
 add_shelf_commands(avatar_app)
@@ -33,7 +28,9 @@ def import_command(
     name: Name,
     generator: Network = None,
     audio_encoder: Network = None,
-    licence: Annotated[str, typer.Option(help="Terms of use of the face and its networks.")] = "unspecified",
+    licence: Annotated[
+        str | None, typer.Option(help="Terms of use of the face and its networks; those of a pack unless given.")
+    ] = None,
     matrix: Annotated[
         Literal["auto", "bt709", "smpte170m"], typer.Option(help="Colour matrix of a template video.")
     ] = "auto",
@@ -45,12 +42,15 @@ def import_command(
     """Make a pack of an avatar's source folder and publish it under a name."""
     from workers.avatar.consent_record import read_consent
     from workers.avatar.importing import import_avatar
+    from workers.avatar.networks.comparing import ExportRecord
+    from workers.avatar.pack import read_pack_spec
+    from workers.avatar.publishing import publish_and_print
 
     keys.avatar_name(name)
     settings = read_settings()
     recorded = None if consent is None else read_consent(consent)
     with tempfile.TemporaryDirectory(prefix="lipsync-import-") as work_dir:
-        pack, exports = import_avatar(
+        pack, exports, repairs = import_avatar(
             source,
             Path(work_dir),
             generator=generator,
@@ -60,14 +60,21 @@ def import_command(
             matrix=None if matrix == "auto" else matrix,
             consent=recorded,
         )
-        for repair in pack.spec.provenance.repairs:
+        for repair in repairs:
             say(f"repair: {repair}")
         problem = consent_problem(pack.spec, today_utc())
         if recorded and problem:
-            say(f"warning: {problem}")
+            say(f"warning: {printable(problem)}")
         for export in exports:
             say("{network}: differs from {framework} by at most {difference:.1e} of its range".format(**dict(export)))
-        _publish(pack, name, settings, as_json, exports)
+        publish_and_print(
+            pack,
+            name,
+            settings,
+            as_json=as_json,
+            export_record=ExportRecord(exports=exports).model_dump_json().encode() if exports else None,
+            made_of=read_pack_spec(source)[1] if (source / AVATAR_JSON).is_file() else None,
+        )
 
 
 @avatar_app.command("synth")
@@ -80,6 +87,7 @@ def synth_command(
     as_json: Json = False,
 ) -> None:
     """Draw an avatar with seeded networks of the real size, for benchmarks and tests, and publish it."""
+    from workers.avatar.publishing import publish_and_print
     from workers.avatar.synthetic import make_synthetic
 
     keys.avatar_name(name)
@@ -87,7 +95,7 @@ def synth_command(
     settings = read_settings()
     with tempfile.TemporaryDirectory(prefix="lipsync-synth-") as work_dir:
         pack = make_synthetic(Path(work_dir), frames=frames, width=width, height=height, seed=seed, small=small)
-        _publish(pack, name, settings, as_json)
+        publish_and_print(pack, name, settings, as_json=as_json)
 
 
 @avatar_app.command("check")
@@ -97,16 +105,15 @@ def check_command(
     audio_encoder: Network = None,
     as_json: Json = False,
 ) -> None:
-    """Say everything that is wrong with an avatar and what to do; exit code 2 when it cannot be used."""
+    """Say everything that is wrong with an avatar and what to do; exit code 2 unless it can be used."""
     from workers.avatar.checking import check
-    from workers.avatar.findings import verdict
+    from workers.avatar.findings import usable, verdict
 
     findings = check(target, read_settings(), generator=generator, audio_encoder=audio_encoder)
-    usable = all(finding.level != "error" for finding in findings)
-    lines = [f"{finding.level} ({finding.code}): {finding.sentence}" for finding in findings]
-    document = {"target": target, "usable": usable, "findings": [finding._asdict() for finding in findings]}
+    lines = [f"{finding.level} ({finding.code}): {printable(finding.sentence)}" for finding in findings]
+    document = {"target": target, "usable": usable(findings), "findings": [finding._asdict() for finding in findings]}
     print_result(document, "\n".join([*lines, verdict(target, findings)]), as_json=as_json)
-    if not usable:
+    if not usable(findings):
         raise typer.Exit(EXIT_REJECTED)
 
 
@@ -124,21 +131,6 @@ def preview_command(
     shown = write_preview(target, out, read_settings(), frames=frames, audio=audio)
     document = {"target": target, "output": str(out), **shown._asdict()}
     print_result(document, f"The contact sheet of {target} is {out}.", as_json=as_json)
-
-
-def _publish(pack: "Pack", name: str, settings: Settings, as_json: bool, exports: tuple["Export", ...] = ()) -> None:
-    from workers.avatar.networks.comparing import publish_exports
-    from workers.avatar.pack import publish
-    from workers.canary import publish_canary
-
-    store = open_store(settings)
-    publish_canary(pack, store, settings)  # first: nobody may meet a named avatar that cannot be proved
-    publish_exports(pack.digest, exports, store)
-    publish(pack, store, name)
-    document = facts(name, pack.digest, pack.spec)
-    if exports:
-        document["exports"] = [export.model_dump() for export in exports]
-    print_result(document, f"Avatar {name} is {pack.digest} in {store.url}.", as_json=as_json)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """The consent record that is given when an avatar is imported: a JSON file beside the evidence, which is hashed."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -9,7 +10,8 @@ from pydantic import ValidationError
 from infra.errors import Rejected
 from infra.store_directory import file_error
 from jobs import keys
-from jobs.avatar_spec import Consent
+from jobs.avatar_spec import Consent, PrintableLine
+from workers.avatar.given import check_file
 from workers.avatar.pack import file_digest
 
 _EXPECTED: Final = {
@@ -20,6 +22,13 @@ _EXPECTED: Final = {
 }
 _MAX_BYTES: Final = 65_536  # a record has four short lines; anything larger is another file, given by mistake
 _SHOWN: Final = 60
+
+
+class _Record(Consent):
+    """A consent as it is recorded now; packs may carry older ones."""
+
+    subject: PrintableLine
+    scope: PrintableLine
 
 
 def read_consent(path: Path) -> Consent:
@@ -37,13 +46,14 @@ def read_consent(path: Path) -> Consent:
     if isinstance(evidence, str):
         document["evidence"] = _digest(evidence, path.parent)
     try:
-        return Consent.model_validate_json(json.dumps(document))
+        return Consent(**dict(_Record.model_validate_json(json.dumps(document))))
     except ValidationError as error:
         problems = [_problem(str(each["loc"][0]), each["type"], each["input"]) for each in error.errors()]
         raise Rejected(f"The consent record {path} cannot be used: {'; '.join(problems)}.") from None
 
 
 def _document(path: Path) -> dict[str, Any]:
+    check_file(path)
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
@@ -64,7 +74,13 @@ def _digest(evidence: str, folder: Path) -> str:
     """The digest of the evidence, be it given or that of a file; what is neither stays, for the model to refuse."""
     if keys.is_digest(evidence.lower()):
         return evidence.lower()
-    return file_digest(folder / evidence) if (folder / evidence).is_file() else evidence
+    path = folder / evidence
+    try:
+        return file_digest(path) if path.is_file() else evidence
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # so it is no path
+            return evidence
+        raise file_error(f"Looking for the evidence {path}", error) from error
 
 
 def _problem(field: str, kind: str, found: object) -> str:

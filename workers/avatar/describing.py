@@ -1,25 +1,27 @@
 """Everything about one avatar, from its pack, the store, the ledger and this machine's cache."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from infra.errors import Failed, NotFound, Transient
-from infra.object_store import ObjectStore, open_store
+from infra.errors import Failed, Transient
+from infra.object_store import open_store
 from infra.settings import Settings
 from infra.store_directory import file_error
 from jobs import keys
 from jobs.avatar_spec import AUDIO_ENCODER_FILE, AVATAR_JSON, GENERATOR_FILE, AvatarSpec
 from jobs.avatars import list_avatars, read_spec, resolve
 from jobs.consent import consent_problem, today_utc
+from jobs.console import printable
 from jobs.ledger_redis import RedisLedger
 from jobs.states import ENDED
 from workers.avatar.cache import is_cached
+from workers.avatar.export_records import read_exports
 from workers.avatar.pack import read_pack_spec
 
 _MB: Final = 1_000_000
+_NOT_MEASURED: Final = "made of checkpoints, but what was measured then is stored neither here nor in the cache"
 
 
 @dataclass
@@ -61,9 +63,10 @@ def describe(target: str, settings: Settings) -> Description:
         place = store.location(prefix + AVATAR_JSON).removesuffix(f"/{AVATAR_JSON}")
         sizes = {info.key.removeprefix(prefix): info.size for info in store.list(prefix)}
     found = Description({"digest": digest, "place": place} | _of_spec(spec) | _of_sizes(sizes))
+    found.document["consent_problem"] = _consent_problem(spec, settings)
     found.document["cached"] = is_cached(digest, settings.cache)
     found.ask("names", lambda: [avatar.name for avatar in list_avatars(store) if avatar.digest == digest])
-    found.ask("exports", lambda: _exports(digest, store))
+    found.ask("exports", lambda: read_exports(digest, store, settings.cache))
     found.ask("jobs", lambda: _jobs(digest, settings))
     return found
 
@@ -80,6 +83,7 @@ def text_of(document: dict[str, Any]) -> str:
         ("boxes", "{0[0]} to {0[1]} px wide, {1[0]} to {1[1]} px high".format(*document["boxes"].values())),
         *(("network", f"{name}, {size / _MB:.1f} MB") for name, size in document["networks"].items()),
         *(("export", _spelled(export)) for export in document["exports"] or ()),
+        *([("export", _NOT_MEASURED)] if document["exports"] == [] and provenance["checkpoints"] else []),
         ("layout", provenance["layout"]),
         *((name, str(provenance[name])) for name in ("note", "checkpoints") if provenance.get(name)),
         *(("repair", sentence) for sentence in provenance["repairs"]),
@@ -88,7 +92,7 @@ def text_of(document: dict[str, Any]) -> str:
         *([("warning", document["consent_problem"])] if document["consent_problem"] else []),
         ("jobs", _listed(document["jobs"])),
     ]
-    return "\n".join(f"{name:<11} {value}" for name, value in lines)
+    return "\n".join(printable(f"{name:<11} {value}") for name, value in lines)
 
 
 def _listed(values: list[str] | None) -> str:
@@ -113,7 +117,6 @@ def _of_spec(spec: AvatarSpec) -> dict[str, Any]:
         "provenance": document["provenance"],
         "licence": spec.licence,
         "consent": document["consent"],
-        "consent_problem": consent_problem(spec, today_utc()),
     }
 
 
@@ -131,15 +134,9 @@ def _sizes_of_folder(folder: Path, spec: AvatarSpec) -> dict[str, int]:
         raise file_error(f"Reading {folder}", error) from error
 
 
-def _exports(digest: str, store: ObjectStore) -> list[dict[str, Any]]:
-    """What was measured when networks were made of checkpoints; empty where they came as they are."""
-    key = keys.exports(digest)
-    try:
-        return [dict(export) for export in json.loads(store.get(key))["exports"]]
-    except NotFound:
-        return []
-    except (ValueError, KeyError, TypeError):
-        raise Failed(f"{store.location(key)} is damaged.") from None
+def _consent_problem(spec: AvatarSpec, settings: Settings) -> str | None:
+    """What is wrong with a consent that there is; that there is none is a problem only where one is required."""
+    return consent_problem(spec, today_utc()) if spec.consent or settings.require_consent else None
 
 
 def _jobs(digest: str, settings: Settings) -> list[str]:

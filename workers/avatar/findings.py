@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
-from infra.errors import Failed, Rejected
+from infra.errors import Damaged, Failed, Rejected
 
 Level = Literal["error", "warning", "repair", "note"]
 SEVERITY: Final[tuple[Level, ...]] = ("error", "warning", "repair", "note")
@@ -72,6 +72,9 @@ class Finding(NamedTuple):
     level: Level
     code: Code
     sentence: str
+    fact: str = ""
+    """What was found, in numbers and names without a sentence around them. That of a repair is kept in the pack and
+    must stay the same for the same source, since the pack's digest depends on it."""
 
 
 T = TypeVar("T")
@@ -89,6 +92,7 @@ def insist(reading: Reading[T]) -> tuple[T, tuple[Finding, ...]]:
 
     Raises:
         Rejected: with the first error's sentence.
+        Failed: the same, when this machine could not read on.
     """
     findings: list[Finding] = []
     while True:
@@ -98,18 +102,25 @@ def insist(reading: Reading[T]) -> tuple[T, tuple[Finding, ...]]:
             return end.value, tuple(findings)
         if finding.level == "error":
             reading.close()
-            raise Rejected(finding.sentence)
+            raise (Failed if finding.code == "not-checked" else Rejected)(finding.sentence)
         findings.append(finding)
 
 
 def attempt(code: Code, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Reading[T | None]:
-    """Call `read`; what it refuses becomes an error with that code, and None is returned."""
+    """Call `read`; what it refuses becomes an error with that code, and None is returned.
+
+    What this machine could not do says nothing of the avatar: it becomes an error with the code `not-checked`.
+    """
     try:
         return read(*args, **kwargs)
     except (Rejected, Failed) as error:
-        refused = Finding("error", code, str(error))
+        refused = _refused(code, error)
     yield refused
     return None
+
+
+def _refused(code: Code, error: Rejected | Failed) -> Finding:
+    return Finding("error", code if isinstance(error, Rejected | Damaged) else "not-checked", str(error))
 
 
 def read_each(code: Code, names: Mapping[int, str], read: Callable[[int], T]) -> Reading[dict[int, T]]:
@@ -129,13 +140,13 @@ def read_each(code: Code, names: Mapping[int, str], read: Callable[[int], T]) ->
             contents[number] = read(number)
         except (Rejected, Failed) as error:
             refused.append(name)
-            sentence = str(error)
+            finding = _refused(code, error)
         else:
             continue
         if len(refused) <= _SHOWN:
-            yield Finding("error", code, sentence)
+            yield finding
     if left := refused[_SHOWN:]:
-        yield Finding("error", code, f"{len(left)} more are as bad: {some(left)}.")
+        yield finding._replace(sentence=f"{len(left)} more are as bad: {some(left)}.")
     return contents
 
 
@@ -146,8 +157,28 @@ def some(items: Iterable[object], shown: int = 5) -> str:
     return ", ".join(listed[:shown]) + rest
 
 
+def runs(numbers: Iterable[int]) -> list[str]:
+    """Spell sorted numbers, consecutive ones together: `3`, `5-9`."""
+    spelled: list[list[int]] = []
+    for number in numbers:
+        if spelled and number == spelled[-1][-1] + 1:
+            spelled[-1][1:] = [number]
+        else:
+            spelled.append([number])
+    return ["-".join(map(str, ends)) for ends in spelled]
+
+
+def usable(findings: Iterable[Finding]) -> bool | None:
+    """Whether an avatar can be used, or a source imported; None when this machine could not tell."""
+    errors = {finding.code for finding in findings if finding.level == "error"}
+    return None if errors == {"not-checked"} else not errors
+
+
 def verdict(target: str, findings: Sequence[Finding]) -> str:
     """`FOLDER cannot be used: 2 errors, 1 warning.`"""
+    needed = "".join(finding.fact for finding in findings if finding.code == "missing-network")
+    can = f"can be imported with {needed}" if needed else "can be used"
+    state = {True: can, False: "cannot be used", None: "could not be checked"}[usable(findings)]
     count = Counter(finding.level for finding in findings)
     found = ", ".join(f"{count[level]} {level}{'s' if count[level] > 1 else ''}" for level in SEVERITY if count[level])
-    return f"{target} {'cannot' if count['error'] else 'can'} be used: {found or 'nothing to say'}."
+    return f"{target} {state}: {found or 'nothing to say'}."

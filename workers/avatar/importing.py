@@ -1,6 +1,5 @@
 """From a source folder to a pack: same source, same pack to the byte, on any machine and at any time."""
 
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +18,9 @@ from jobs.avatar_spec import (
     VideoTemplate,
     parsing_file,
 )
-from workers.avatar.copying import with_consent
+from workers.avatar.copying import copy_files, resealed
+from workers.avatar.findings import Finding
+from workers.avatar.given import check_file, checked_licence, refuse_options
 from workers.avatar.networks.checkpoints import is_checkpoint
 from workers.avatar.networks.comparing import Export, measure
 from workers.avatar.networks.exporting import export_checkpoints
@@ -30,10 +31,13 @@ from workers.avatar.sources.layouts import Source, read_source
 
 
 class Imported(NamedTuple):
-    """A new pack, and what was measured of those of its networks that were made of checkpoints."""
+    """A new pack, and what there is to say of it."""
 
     pack: Pack
     exports: tuple[Export, ...] = ()
+    """What was measured of those of its networks that were made of checkpoints."""
+    repairs: tuple[str, ...] = ()
+    """What was changed or filled in, one plain sentence each."""
 
 
 def import_avatar(
@@ -42,7 +46,7 @@ def import_avatar(
     *,
     generator: Path | None = None,
     audio_encoder: Path | None = None,
-    licence: str = "unspecified",
+    licence: str | None = None,
     settings: Settings,
     matrix: Matrix | None = None,
     consent: Consent | None = None,
@@ -50,23 +54,28 @@ def import_avatar(
     """Make a pack of a source folder.
 
     Args:
-        source: a training folder, a package v2, a server layout, or a pack, which is proved and returned as it is.
+        source: a training folder, a package v2, a server layout, or a pack, which is proved and returned as it is
+            unless it shall carry another licence or consent.
         work_dir: an existing folder; the pack becomes its subfolder `pack`.
         generator: ONNX file or trained checkpoint to take instead of the source's own.
         audio_encoder: ONNX file or trained checkpoint to take instead of the source's own.
-        licence: under which terms the face and its networks may be used.
+        licence: under which terms the face and its networks may be used; None for those of a pack, or none.
         settings: how to run the networks, which are tried once.
         matrix: how the colours of an untagged template video are to be read.
-        consent: of the person whom the avatar shows; with it, a pack becomes another pack that carries it.
+        consent: of the person whom the avatar shows; None for that of a pack, or none.
 
     Raises:
         Rejected: the source cannot become an avatar; the message names what is wrong.
         Failed: a network cannot be loaded or answers otherwise than its checkpoint, PyTorch is not there to convert
             it, the disk is full, or a pack given as the source is damaged.
     """
+    licence = None if licence is None else checked_licence(licence)
     if (source / AVATAR_JSON).is_file():
-        pack = open_pack(source)
-        return Imported(pack if consent is None else with_consent(pack, consent, work_dir / "pack"))
+        refuse_options(source, {"generator": generator, "audio-encoder": audio_encoder, "matrix": matrix})
+        return Imported(resealed(open_pack(source), work_dir / "pack", licence=licence, consent=consent))
+    for given in (generator, audio_encoder):
+        if given:
+            check_file(given)
     described = read_source(source, matrix)
     chosen: dict[NetworkFile, Path] = {
         GENERATOR_FILE: _chosen(generator, described.generator, "generator", source),
@@ -83,10 +92,10 @@ def import_avatar(
     template = VideoTemplate(matrix=clip.matrix) if clip.video else _image_template(described)
     root = work_dir / "pack"
     try:
-        _copy(networks | _template_files(described, template), root)
+        copy_files(networks | _template_files(described, template), root)
     except OSError as error:
         raise file_error(f"Copying the avatar {source} to {root}", error) from error
-    repairs = tuple(finding.sentence for finding in described.findings if finding.level == "repair")
+    repairs = [finding for finding in described.findings if finding.level == "repair"]
     pack = seal(
         root,
         frame_size=clip.size,
@@ -94,13 +103,18 @@ def import_avatar(
         boxes=described.boxes,
         provenance=Provenance(
             layout=described.layout,
-            repairs=repairs,
+            repairs=tuple(_kept(repair) for repair in repairs),
             checkpoints={export.network: export.checkpoint for export in exports},
         ),
-        licence=licence,
+        licence=licence or "unspecified",
         consent=consent,
     )
-    return Imported(pack, exports)
+    return Imported(pack, exports, tuple(repair.sentence for repair in repairs))
+
+
+def _kept(repair: Finding) -> str:
+    """What a pack says of a repair: never its sentence, since rewording that would change the pack's digest."""
+    return f"{repair.code}: {repair.fact}"
 
 
 def _chosen(given: Path | None, found: Path | None, what: str, source: Path) -> Path:
@@ -129,10 +143,3 @@ def _template_files(source: Source, template: ImageTemplate | VideoTemplate) -> 
     kept = range(len(source.boxes))
     frames = {template.pattern.format(frame): source.clip.pictures[frame] for frame in kept}
     return frames | {parsing_file(frame): path for frame, path in source.parsing.items() if frame in kept}
-
-
-def _copy(files: dict[str, Path], root: Path) -> None:
-    for name, path in files.items():
-        target = root / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)

@@ -1,6 +1,6 @@
 """Which avatars there are: in the store, with names and without, and in this machine's cache."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -8,7 +8,8 @@ from typing import Any, Final
 from infra.errors import Failed, NotFound
 from infra.object_store import ObjectStore
 from jobs.avatar_spec import AvatarSpec
-from jobs.avatars import StoredPack, list_avatars, read_spec, stored_packs
+from jobs.avatars import StoredPack, read_spec, stored_names, stored_packs
+from jobs.console import printable
 from workers.avatar.cache import Shelf, cached_packs, is_cached
 from workers.avatar.pack import read_pack_spec
 
@@ -26,18 +27,15 @@ def facts(name: str, digest: str, spec: AvatarSpec) -> dict[str, Any]:
 def stored_rows(store: ObjectStore, cache_dir: Path) -> list[dict[str, Any]]:
     """One row per name of the store, sorted, and after them one for each pack that no name means.
 
-    `bytes` counts the pack in the store. `problem` is a sentence where the pack cannot be used; then the facts of
-    `avatar.json` are None.
+    `bytes` counts the pack in the store. `problem` is a sentence where the pack or the name cannot be used; then the
+    facts of `avatar.json` are None, and `digest` is None for a name that means no pack.
     """
     packs = {pack.digest: pack for pack in stored_packs(store)}
-    named = list_avatars(store)
-    nameless = packs.keys() - {avatar.digest for avatar in named}
-    pairs = [*named, *((None, digest) for digest in sorted(nameless))]
+    names = stored_names(store)
+    nameless = packs.keys() - {found.digest for found in names}
     return [
-        {"name": name, "digest": digest}
-        | _stored(packs.get(digest, StoredPack(digest, 0, whole=False)), store)
-        | {"cached": is_cached(digest, cache_dir)}
-        for name, digest in pairs
+        *(_row(found.name, found.digest, found.problem, packs, store, cache_dir) for found in names),
+        *(_row(None, digest, None, packs, store, cache_dir) for digest in sorted(nameless)),
     ]
 
 
@@ -66,14 +64,29 @@ def line(row: dict[str, Any]) -> str:
     """A row for people; names are the store's, times of use the cache's."""
     in_cache = "used" in row
     words = [] if in_cache else [f"{row['name'] or '(no name)':<24}"]
-    words.append(f"{row['digest']:.12}")
+    words.append(f"{row['digest'] or '(no pack)':<12.12}")
     if row["frames"] is not None:
         here = f"used {row['used']}, " if in_cache else "cached here, " if row["cached"] else ""
         pattern = "{width}x{height}, {frames} frames, {mb:.1f} MB, {here}licence {licence}"
         words.append(pattern.format(**row, mb=row["bytes"] / _MB, here=here))
     if row["problem"]:
         words.append(row["problem"])
-    return " ".join(words)
+    return printable(" ".join(words))
+
+
+def _row(
+    name: str | None,
+    digest: str | None,
+    problem: str | None,
+    packs: Mapping[str, StoredPack],
+    store: ObjectStore,
+    cache_dir: Path,
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": name, "digest": digest}
+    if digest is None:
+        return row | _NO_FACTS | {"bytes": 0, "problem": problem, "cached": False}
+    pack = packs.get(digest, StoredPack(digest, 0, whole=False))
+    return row | _stored(pack, store) | {"cached": is_cached(digest, cache_dir)}
 
 
 def _stored(pack: StoredPack, store: ObjectStore) -> dict[str, Any]:

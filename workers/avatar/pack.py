@@ -1,7 +1,7 @@
 """Avatar packs on disk and in the store: immutable folders, proved byte by byte when they are opened."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from infra.errors import Failed, NotFound, Rejected, Transient
+from infra.errors import Damaged, NotFound, Rejected, Transient
 from infra.object_store import ObjectStore
 from infra.store_directory import file_error
 from jobs import keys
@@ -49,13 +49,13 @@ def open_pack(root: Path, expected_digest: str | None = None) -> Pack:
 
     Raises:
         NotFound: there is no pack in that folder.
-        Failed: a file is missing, unknown or changed; the message names it.
+        Damaged: a file is missing, unknown or changed; the message names it.
     """
     spec, digest = read_pack_spec(root)
     for problem in damage(root, spec):
-        raise Failed(problem)
+        raise Damaged(problem)
     if expected_digest not in {None, digest}:
-        raise Failed(f"{root / AVATAR_JSON} was changed: it describes avatar {digest} instead of {expected_digest}.")
+        raise Damaged(f"{root / AVATAR_JSON} was changed: it describes avatar {digest} instead of {expected_digest}.")
     return Pack(root, spec, digest)
 
 
@@ -114,16 +114,26 @@ def seal(root: Path, **fields: Any) -> Pack:
     return open_pack(root)
 
 
-def publish(pack: Pack, store: ObjectStore, name: str) -> None:
+def publish(pack: Pack, store: ObjectStore, name: str, beside: Mapping[str, bytes] | None = None) -> None:
     """Upload what the store lacks of a pack, then let `name` mean it. Doing it again changes nothing.
 
-    `avatar.json` goes last: an upload that broke off has left no pack.
+    What lies beside goes first, since nobody may meet a named avatar that cannot be proved; `avatar.json` goes last: an
+    upload that broke off has left no pack.
+
+    Args:
+        pack: what to publish.
+        store: where to.
+        name: what jobs will call it.
+        beside: key → content of what belongs to the pack without being in it, such as its canary.
 
     Raises:
         Transient: somebody removed the pack at the same time; see `jobs.avatar_removal`.
     """
     keys.avatar_name(name)
     prefix = keys.avatar_pack(pack.digest)
+    beside = beside or {}
+    for key, data in beside.items():
+        store.put(key, data)
     lacking = _lacking(pack, store)
     with ThreadPoolExecutor(TRANSFERS) as pool:
         for _ in pool.map(
@@ -134,7 +144,7 @@ def publish(pack: Pack, store: ObjectStore, name: str) -> None:
     if lacking:
         store.put_file(prefix + AVATAR_JSON, pack.root / AVATAR_JSON)
     point(name, pack.digest, store)
-    if _lacking(pack, store):
+    if _lacking(pack, store) or any(store.size(key) is None for key in beside):
         raise Transient(f"Avatar {pack.digest} was removed from {store.url} while it was published: publish it again.")
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from infra.errors import Failed, Rejected
+from infra.errors import Damaged, Rejected
 from infra.media_video import decode_video
 from jobs.avatar_spec import FrameSize, VideoTemplate, parsing_file
 from workers.avatar.pack import Pack
@@ -72,7 +72,7 @@ def template_frames(pack: Pack) -> Iterator[Picture]:
     """Decode all template frames of a pack in order, uint8 (H, W, 3), BGR, of the pack's frame size.
 
     Raises:
-        Failed: a frame cannot be decoded or is of another size, or there are fewer than crop boxes.
+        Damaged: a frame cannot be decoded or is of another size, or there are fewer than crop boxes.
     """
     spec = pack.spec
     frame = 0
@@ -82,9 +82,9 @@ def template_frames(pack: Pack) -> Iterator[Picture]:
             frame += 1
             if frame == spec.frame_count:
                 return
-    except (Rejected, Failed) as error:
-        raise Failed(f"Template frame {frame} of avatar {pack.digest} cannot be used: {error}") from error
-    raise Failed(
+    except Rejected as error:
+        raise Damaged(f"Template frame {frame} of avatar {pack.digest} cannot be used: {error}") from error
+    raise Damaged(
         f"The template clip of avatar {pack.digest} ends after {frame} frames, but has {spec.frame_count} crop boxes: "
         "import the avatar again."
     )
@@ -111,13 +111,13 @@ def keep_mask(pack: Pack, frame: int) -> npt.NDArray[np.bool_]:
         bool (box height, box width), true where the parsing map is pure red or pure white.
 
     Raises:
-        Failed: the map cannot be decoded or is of another size than the frame.
+        Damaged: the map cannot be decoded or is of another size than the frame.
     """
     name = parsing_file(frame)
     try:
         picture = cut_to(read_picture(pack.root / name, name), pack.spec.frame_size, name)
     except Rejected as error:
-        raise Failed(f"The parsing map of avatar {pack.digest} cannot be used: {error}") from error
+        raise Damaged(f"The parsing map of avatar {pack.digest} cannot be used: {error}") from error
     x0, y0, x1, y1 = pack.spec.boxes[frame]
     blue, green, red = np.moveaxis(picture[y0:y1, x0:x1], 2, 0)
     return np.asarray((red == 255) & (blue == green) & ((blue == 0) | (blue == 255)))

@@ -10,7 +10,7 @@ from infra.errors import Rejected
 from infra.object_store import ObjectStore, open_store
 from infra.settings import Settings, read_settings
 from jobs import keys
-from jobs.console import Json, print_result, say
+from jobs.console import Json, print_result, printable, say
 
 if TYPE_CHECKING:
     from jobs.avatar_removal import Removal
@@ -34,18 +34,12 @@ def push(
     as_json: Json = False,
 ) -> None:
     """Publish a pack of this machine, proved byte by byte, in the store under a name, with its canary."""
-    from workers.avatar.inventory import facts
-    from workers.avatar.pack import publish
-    from workers.canary import publish_canary
+    from workers.avatar.publishing import publish_and_print
 
     keys.avatar_name(name)
     settings = read_settings()
-    store = open_store(settings)
-    pack = _pack_of_this_machine(source, settings, store)
-    publish_canary(pack, store, settings)  # first: nobody may meet a named avatar that cannot be proved
-    publish(pack, store, name)
-    document = facts(name, pack.digest, pack.spec)
-    print_result(document, f"Avatar {name} is {pack.digest} in {store.url}.", as_json=as_json)
+    pack = _pack_of_this_machine(source, settings, open_store(settings))
+    publish_and_print(pack, name, settings, as_json=as_json)
 
 
 def pull(
@@ -59,12 +53,14 @@ def pull(
     from jobs.avatars import resolve
     from workers.avatar.cache import fetch_pack
     from workers.avatar.copying import check_new_folder, copy_pack
+    from workers.avatar.export_records import keep_record
 
     if to is not None:
         check_new_folder(to)
     settings = read_settings()
     store = open_store(settings)
     pack = fetch_pack(store, resolve(avatar, store), settings.cache, settings.cache_disk_mb)
+    keep_record(pack.digest, store, settings.cache)
     root = pack.root if to is None else copy_pack(pack, to).root
     print_result({"digest": pack.digest, "folder": str(root)}, f"Avatar {pack.digest} is in {root}.", as_json=as_json)
 
@@ -114,16 +110,16 @@ def rm(
     if not yes:
         _confirm(removal, fleet.store)
     remove_avatar(removal, fleet.ledger, fleet.store)
-    if removal.takes_pack and removal.failed_jobs:
+    if removal.pack and removal.failed_jobs:
         say(
-            f"Failed jobs can be retried only when avatar {removal.digest} is published again: "
+            f"Failed jobs can be retried only when avatar {removal.pack} is published again: "
             f"{', '.join(removal.failed_jobs)}."
         )
     document = {
         "digest": removal.digest,
         "names": list(removal.names),
-        "pack_removed": removal.takes_pack,
-        "bytes": removal.size if removal.takes_pack else 0,
+        "pack_removed": removal.pack is not None,
+        "bytes": removal.size if removal.pack else 0,
         "kept_by": list(removal.kept_by),
         "failed_jobs": list(removal.failed_jobs),
     }
@@ -145,7 +141,7 @@ def _pack_of_this_machine(source: str, settings: Settings, store: ObjectStore) -
 
 def _confirm(removal: "Removal", store: ObjectStore) -> None:
     what = f"This removes from {store.url}: {_what_goes(removal)}."
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():  # None when it was closed
         raise Rejected(f"{what} Nobody can be asked here, so repeat it with --yes; nothing was removed.")
     say(f"{what} Go on? [y/N]")
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
@@ -154,7 +150,9 @@ def _confirm(removal: "Removal", store: ObjectStore) -> None:
 
 def _what_goes(removal: "Removal") -> str:
     names = f"{'name' if len(removal.names) == 1 else 'names'} {', '.join(removal.names)}" if removal.names else ""
-    if not removal.takes_pack:
+    if removal.digest is None:
+        return f"{printable(names)}, which is damaged and means no pack"
+    if not removal.pack:
         return f"{names}; the pack {removal.digest} stays, since it is also called {', '.join(removal.kept_by)}"
-    pack = f"pack {removal.digest}, {removal.size / 1e6:.1f} MB"
+    pack = f"pack {removal.pack}, {removal.size / 1e6:.1f} MB"
     return " and ".join(part for part in (names, pack) if part)

@@ -1,7 +1,12 @@
 """Trained checkpoints of SyncTalk_2D (`.pth`): read as plain tensors, never unpickled, and proved name by name."""
 
+import contextlib
 import hashlib
 import io
+import os
+import pickle
+import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +17,7 @@ import numpy.typing as npt
 
 from infra.errors import Failed, Rejected
 from infra.store_directory import file_error
+from workers.avatar.given import check_file
 from workers.avatar.networks.weights import Conv, Filters
 
 Float64 = npt.NDArray[np.float64]
@@ -19,6 +25,8 @@ Float64 = npt.NDArray[np.float64]
 _EPSILON: Final = 1e-5  # of the reference's batch normalisation, PyTorch's default
 _PREFIXES: Final = ("module.", "audio_encoder.")  # of DataParallel, and of published audio encoders
 _COUNTER: Final = ".num_batches_tracked"  # of training steps: says nothing about the network
+_MAX_BYTES: Final = 2_000_000_000  # the generator's weights, thrice with what an optimiser keeps, take 150 MB
+_PROTOCOL: Final = 2  # of pickle, that PyTorch writes and its reader of plain weights understands
 _DIVERGED: Final = "the training diverged, take the checkpoint of an earlier epoch"
 _AUDIO_LAYER: Final = "audio_model.conv1.conv.0.weight"
 _GENERATOR_LAYER: Final = "inc.inconv.0.conv.0.weight"
@@ -45,20 +53,24 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint: a state dict, or a dictionary of a training run that holds exactly one.
 
     Raises:
-        Rejected: it holds anything that would have to be unpickled, or no state dict.
+        Rejected: it is no file, or far too large, holds anything that would have to be unpickled, or no state dict.
         Failed: PyTorch is not installed, or the file cannot be read.
     """
     try:
         import torch  # large, and needed by no other command
     except ImportError:
         raise Failed(f"Converting {path.name} needs PyTorch: install lipsync-fleet[train].") from None
+    data, protocol = _content(path)
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise file_error(f"Reading {path}", error) from error
-    try:
-        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the sentence below says more to the point
+            loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # what a file that is damaged or hostile makes of the reader has no common base
+        if protocol > _PROTOCOL:
+            raise Rejected(
+                f"{path} is refused: it was saved with pickle protocol {protocol}, of which PyTorch's reader of plain "
+                "weights does not understand all; save it again without pickle_protocol."
+            ) from error
         raise Rejected(
             f"{path} is refused: it is damaged or holds more than weights, which is never unpickled; save the weights "
             "alone, with torch.save(network.state_dict(), FILE)."
@@ -68,6 +80,38 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if not tensor.is_floating_point() or tensor.layout != torch.strided or tensor.device.type != "cpu":
             raise Rejected(f"{path} is refused: its {name} holds {tensor.dtype}, {tensor.layout}, not plain floats.")
     return Checkpoint(path, hashlib.sha256(data).hexdigest(), tensors)
+
+
+def _content(path: Path) -> tuple[bytes, int]:
+    """The bytes of a checkpoint that is not too large to be one, and the pickle protocol that it was saved with.
+
+    The protocol is 0 where nothing tells it.
+    """
+    check_file(path)
+    try:
+        with path.open("rb") as file:
+            _check_size(path, os.fstat(file.fileno()).st_size)
+            data = file.read()
+    except OSError as error:
+        raise file_error(f"Reading {path}", error) from error
+    head, unpacked = data[:2], 0
+    # Files of older formats are no archives, and the reader of weights finds what is damaged: its errors are as many.
+    with contextlib.suppress(Exception), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+        for name in archive.namelist():
+            if name.endswith("/data.pkl") and unpacked <= _MAX_BYTES:
+                with archive.open(name) as pickled:
+                    head = pickled.read(2)
+    _check_size(path, unpacked)
+    return data, head[1] if len(head) == 2 and head[:1] == pickle.PROTO else 0
+
+
+def _check_size(path: Path, size: int) -> None:
+    if size > _MAX_BYTES:
+        raise Rejected(
+            f"{path} is refused: it holds {size / 1e9:.1f} GB, and a checkpoint of one network takes far less than "
+            f"{_MAX_BYTES / 1e9:.0f} GB; save the weights alone, with torch.save(network.state_dict(), FILE)."
+        )
 
 
 def _state_dict(loaded: object, path: Path, kind: type) -> dict[str, Any]:

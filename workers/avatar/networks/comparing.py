@@ -11,9 +11,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.errors import Failed
-from infra.object_store import ObjectStore
 from infra.settings import Settings
-from jobs import keys
 from jobs.avatar_spec import AUDIO_ENCODER_FILE, GENERATOR_FILE, NetworkFile, Sha256
 from workers.avatar.networks.checkpoints import Checkpoint
 from workers.avatar.networks.exporting import Exported
@@ -90,12 +88,6 @@ def measure(exported: Exported, settings: Settings) -> tuple[Export, ...]:
             )
         )
     return tuple(exports)
-
-
-def publish_exports(digest: str, exports: tuple[Export, ...], store: ObjectStore) -> None:
-    """Store what was measured beside its pack."""
-    if exports:
-        store.put(keys.exports(digest), ExportRecord(exports=exports).model_dump_json().encode())
 
 
 class _Distance(NamedTuple):

@@ -1,7 +1,6 @@
 """Proof that two ONNX files are the networks of the render contract, before they become part of a pack."""
 
 import mmap
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,9 @@ import numpy.typing as npt
 
 from infra.errors import LipsyncError, Rejected
 from infra.settings import Settings
+from infra.store_directory import file_error
 from workers.avatar.findings import Finding, Reading, attempt, insist
+from workers.avatar.given import check_file
 from workers.lip_model import Network, NotANetwork, load_audio_encoder, load_generator
 
 # How a tensor that lies in another file names that file in protobuf's wire format: a StringStringEntryProto with the
@@ -102,13 +103,14 @@ def _in_unit_range(pictures: Float32) -> bool:
 
 def _whole(path: Path) -> Path:
     """Refuse a file that is empty or keeps weights elsewhere."""
+    check_file(path)
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             external = data.find(_EXTERNAL_TENSOR) >= 0
     except ValueError:  # an empty file cannot be mapped
         raise Rejected(f"{path} is empty: export the network again.") from None
     except OSError as error:
-        raise Rejected(f"Reading {path} failed: {os.strerror(error.errno or 0)}.") from error
+        raise file_error(f"Reading {path}", error) from error
     if external:
         raise Rejected(
             f"{path} keeps weights in another file: export it as one file (torch.onnx.export with external_data=False)."

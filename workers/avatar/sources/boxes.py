@@ -61,14 +61,14 @@ def server_boxes(folder: SourceFolder, clip: Clip | None) -> Reading[Boxes]:
 
 
 def numbering(clip: Clip, first: int, what: str) -> Iterator[Finding]:
-    """Say when files are numbered from another number than the clip's frames."""
+    """Say when files are numbered from another number than the clip's frames; packs keep what `what` calls them."""
     if clip.numbered_from != first:
         frames = "The video's frames" if clip.video else "Pictures"
         sentence = (
             f"{frames} are numbered from {clip.numbered_from}, {what} from {first}: they are matched in order; nothing "
             "need be done."
         )
-        yield Finding("repair", "index-base", sentence)
+        yield Finding("repair", "index-base", sentence, f"frames from {clip.numbered_from}, {what} from {first}")
 
 
 def _landmarks(folder: SourceFolder, clip: Clip | None) -> Reading[_Listed]:

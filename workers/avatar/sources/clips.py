@@ -11,7 +11,7 @@ from infra.media_facts import VideoFacts
 from infra.media_video import decode_video, matrix_for, probe_video
 from jobs.avatar_spec import FrameSize, Matrix
 from jobs.timing import FPS
-from workers.avatar.findings import Finding, Reading, attempt, read_each, some
+from workers.avatar.findings import Finding, Reading, attempt, read_each, runs, some
 from workers.avatar.pictures import even, read_picture
 from workers.avatar.sources.folder import SourceFolder
 from workers.render.crop import Picture
@@ -62,8 +62,9 @@ def picture_clip(folder: SourceFolder, name: str) -> Reading[Clip | None]:
     missing = [number for number in range(min(first, 1), last + 1) if number not in numbered]
     if missing:
         sentence = (
-            f"The pictures in {name} must be numbered from 0 or 1 without a gap: {some(missing)} is missing, so "
-            "extract the frames of the recording again."
+            f"The pictures in {name} must be numbered from 0 or 1 without a gap: {some(runs(missing))} "
+            f"{'is' if len(missing) == 1 else 'are'} missing, so extract the frames of the recording again, or delete "
+            "those that are none of it."
         )
         yield Finding("error", "missing-pictures", sentence)
     if len({Path(relative).suffix.lower() == ".png" for relative in numbered.values()}) > 1:
@@ -80,7 +81,7 @@ def picture_clip(folder: SourceFolder, name: str) -> Reading[Clip | None]:
     if size is None:
         return None
     return Clip(
-        frames=last - first + 1,
+        frames=len(numbered) if len(missing) > len(numbered) else last - first + 1,  # a number far off is no frame's
         size=size,
         pictures=tuple(folder.root / relative for relative in numbered.values()),
         numbered_from=first,
@@ -173,5 +174,5 @@ def _even_size(width: int, height: int) -> Reading[FrameSize | None]:
             f"The frames measure {width}x{height} and lose their last odd row or column, since video needs even sizes: "
             "nothing need be done."
         )
-        yield Finding("repair", "odd-size", sentence)
+        yield Finding("repair", "odd-size", sentence, f"{width}x{height} to {size.width}x{size.height}")
     return size

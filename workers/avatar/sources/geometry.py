@@ -8,7 +8,7 @@ from typing import Final
 from infra.errors import Rejected
 from jobs.avatar_spec import Box, FrameSize
 from jobs.timing import FPS
-from workers.avatar.findings import Code, Finding, Reading, some
+from workers.avatar.findings import Code, Finding, Reading, runs, some
 from workers.avatar.sources.jumps import box_jumps
 from workers.render.crop import CROP_PX
 
@@ -115,7 +115,7 @@ def missing_boxes(missing: Sequence[int], frames: int, code: Code, what: str) ->
         f"{len(missing)} of {frames} template frames have no {none} ({some(missing)}): they take the crop box of their "
         "nearest neighbour; detect the face again where one is to be seen."
     )
-    yield Finding("repair", code, sentence)
+    yield Finding("repair", code, sentence, f"{len(missing)} of {frames} frames, {' '.join(runs(missing))}")
     first, last = _longest_run(missing)
     if last - first + 1 > _STANDSTILL_FRAMES:
         sentence = (
@@ -150,7 +150,8 @@ def common_length(frames: int, boxes: int, what: str) -> Reading[int]:
         sentence = f"{both}: they do not belong together, so detect the face again in this clip."
         yield Finding("error", "length-mismatch", sentence)
     elif frames != boxes:
-        yield Finding("repair", "length-mismatch", f"{both}: the first {kept} are kept; nothing need be done.")
+        sentence = f"{both}: the first {kept} are kept; nothing need be done."
+        yield Finding("repair", "length-mismatch", sentence, f"{frames} frames, {boxes} boxes")
     return kept
 
 

@@ -1,9 +1,10 @@
 """Crop boxes that leap against their neighbours: a face that was detected wrongly, or a cut in the recording. Pure.
 
 A head moves smoothly: what a box does from one frame to the next resembles what it does just before and just after.
-So each step of the box is compared with the median of the steps around it. A nod, a turn or a sway changes its speed
-over several frames and stays close to that median, however fast it is; one box in a wrong place does not. The clip is
-played forward and back, so its last box is never compared with its first.
+So each step of the box is compared with the median of the four steps next to it: two on either side, and near an end
+more on the other one, since a median of fewer would follow one leap among them. A nod, a turn or a sway changes its
+speed over several frames and stays close to that median, however fast it is; one box in a wrong place does not. The
+clip is played forward and back, so its last box is never compared with its first.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ _SUSPECT: Final = 0.10
 _CERTAIN: Final = 0.16  # however much the boxes tremble all around
 _ROUNDING_PX: Final = 3.0  # both ends of a step are truncated to whole pixels, and so are those of its neighbours
 
-_NEIGHBOURS: Final = 2  # steps on either side that a step is compared with
+_NEIGHBOURS: Final = 4  # steps that a step is compared with; two wrong ones, away and back, do not move their median
 _AROUND: Final = 12  # steps on either side, half a second, that tell how much the boxes tremble
 _TREMBLE: Final = 6.0  # by this factor a leap stands out from trembling
 
@@ -33,7 +34,8 @@ def box_jumps(boxes: Sequence[Box]) -> dict[int, float]:
 
     Returns:
         Frame → how far one edge of its box strays from the motion of its neighbours, in parts of the box's side. A box
-        that leaps away and back at once is one frame.
+        that leaps away and back at once is one frame; so is the first one when all others stay where the second is,
+        since it is shown between the second and the second.
     """
     edges = np.array(boxes, np.float64).reshape(-1, 4)
     steps = np.diff(edges, axis=0)  # (N - 1, 4): from frame t to t + 1, each edge
@@ -45,16 +47,22 @@ def box_jumps(boxes: Sequence[Box]) -> dict[int, float]:
     stray = np.abs(strays).max(axis=1)
     jumps: dict[int, float] = {}
     for index in np.flatnonzero(stray > _limits(stray, side_px)).tolist():
-        back_again = index in jumps and np.abs(strays[index] + strays[index - 1]).max() < stray[index] / 2
-        if not back_again:  # step t leads to frame t + 1
+        if not (index in jumps and _undone(strays, index - 1)):  # step t leads to frame t + 1
             jumps[index + 1] = float(stray[index])
-    return jumps
+    first_alone = not _undone(strays, 0)
+    return {frame - (frame == 1 and first_alone): size for frame, size in jumps.items()}
+
+
+def _undone(strays: npt.NDArray[np.float64], index: int) -> bool:
+    """Whether the step after a step, of those in (N - 1, 4), leads back to where it came from."""
+    pair = strays[index : index + 2]
+    return len(pair) == 2 and bool(np.abs(pair.sum(axis=0)).max() < np.abs(pair).max() / 2)
 
 
 def _expected(steps: npt.NDArray[np.float64], index: int) -> npt.NDArray[np.float64]:
     """The step that the neighbours of a step suggest, (4,); none when it has no neighbours."""
-    before, after = steps[max(index - _NEIGHBOURS, 0) : index], steps[index + 1 : index + 1 + _NEIGHBOURS]
-    around = np.concatenate([before, after])
+    first = max(min(index - _NEIGHBOURS // 2, len(steps) - 1 - _NEIGHBOURS), 0)
+    around = np.delete(steps[first : first + _NEIGHBOURS + 1], index - first, axis=0)
     return np.asarray(np.median(around, axis=0)) if len(around) else np.zeros(4)
 
 

@@ -1,0 +1,2 @@
+-- Remove an avatar no more. KEYS: the removal's key; ARGV: token.
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
