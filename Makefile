@@ -5,10 +5,13 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 LOCKS  := requirements
 
-.PHONY: install dev demo test lint format bench lock clean clean-venv
+TORCH  := torch==2.13.0
+
+.PHONY: install dev train demo demo-avatar test lint format bench lock clean clean-venv
 
 install: $(VENV)/.installed  ## the command `lipsync` in .venv, able to render on this machine's CPU
 dev: $(VENV)/.developed      ## the same, with the tools that test and lint
+train: $(VENV)/.trained      ## the same, with PyTorch, to import checkpoints and to train the demo avatar
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lipsync-fleet needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
@@ -23,8 +26,16 @@ $(VENV)/.developed: $(VENV)/.installed $(LOCKS)/dev.txt
 	$(PIP) install --quiet --require-hashes -r $(LOCKS)/dev.txt
 	@touch $@
 
+$(VENV)/.trained: $(VENV)/.developed $(LOCKS)/train.txt
+	$(PIP) install --quiet --require-hashes -r $(LOCKS)/train.txt
+	$(PIP) install --quiet $(TORCH)
+	@touch $@
+
 demo: install  ## a video from the speech clip that ships, through a real fleet on this machine
 	$(BIN)/lipsync demo
+
+demo-avatar: train  ## draw and train the demo avatar from nothing; needs libespeak-ng, libegl1 and libgl1
+	$(BIN)/python -m workers.presenter
 
 test: dev  ## everything a laptop can run
 	$(BIN)/pytest
@@ -50,6 +61,7 @@ lock:  ## needs uv on the PATH
 	$(COMPILE) -c $(LOCKS)/dev.txt --extra cpu --extra local --group build -o $(LOCKS)/local.txt
 	$(COMPILE) -c $(LOCKS)/dev.txt --extra cpu -o $(LOCKS)/cpu.txt
 	$(COMPILE) -c $(LOCKS)/dev.txt --extra gpu -o $(LOCKS)/gpu.txt
+	$(COMPILE) -c $(LOCKS)/dev.txt --extra train --group presenter --excludes $(LOCKS)/not-locked.in -o $(LOCKS)/train.txt
 
 clean-venv:
 	rm -rf $(VENV)

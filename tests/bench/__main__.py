@@ -1,4 +1,6 @@
-"""The figures that the README quotes: `make bench`, or `python -m tests.bench overhead|submission` for one of them.
+"""The figures that the README quotes: `make bench`, or `python -m tests.bench NAME …` for some of them.
+
+Names are those of the functions: overhead, demo_networks, full_size, submission.
 
 Ratios are measured in pairs within one run, since absolute speeds drift on shared machines.
 """
@@ -28,10 +30,13 @@ from tests.fleet.conftest import FleetUnderTest, environment_of
 from tests.servers import redis_server
 from workers.avatar.demo import DEMO, demo_pack, publish_demo
 from workers.avatar.synthetic import make_synthetic
+from workers.lip_model import load_lip_model
 from workers.local_render import Outputs, render_locally
 
 PAIRS = 5
 HOURS = 10
+RUNS = 200
+SPEECH_REPEATS = 4  # of the clip that ships: about a minute
 WAV_RATE_HZ = 44_100
 
 
@@ -47,7 +52,7 @@ def fleet_settings(folder: Path, redis_url: str) -> Settings:
 
 
 def overhead() -> None:
-    """The same job in one process and through a fleet of one worker, in turn; both warm, both to the finished video."""
+    """A minute of speech in one process and through a fleet of one worker, in turn; warm, to the finished video."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         server = stack.enter_context(redis_server())
@@ -58,7 +63,10 @@ def overhead() -> None:
         under_test = FleetUnderTest(settings, environment, folder, stack)
         under_test.start_worker("bench")
         clip = stack.enter_context(as_file(files("workers") / "data" / "speech.flac"))
-        request = JobRequest(audio=clip, owner="bench")
+        speech = folder / "speech.flac"
+        sound, rate_hz = soundfile.read(clip)
+        soundfile.write(speech, np.tile(sound, SPEECH_REPEATS), rate_hz)
+        request = JobRequest(audio=speech, owner="bench")
 
         def alone() -> float:
             out = Outputs(video=folder / "alone.mp4")
@@ -86,6 +94,26 @@ def overhead() -> None:
         f"{'fleet / render':22} {statistics.median(ratios):6.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f}, {PAIRS} pairs)"
     )
     print(f"{'memory of the worker':22} {memory_mb:6.0f} MB of its own (the template is mapped and shared)")
+
+
+def demo_networks() -> None:
+    """The demo avatar's two networks alone, one frame at a time on one thread."""
+    pack = demo_pack()
+    model = load_lip_model(pack.generator, pack.audio_encoder, Settings(providers="cpu", threads=1, batch=1))
+    chance = np.random.default_rng(0)
+    face, audio = chance.random((1, 6, 320, 320), np.float32), chance.random((1, 32, 16, 16), np.float32)
+    window = chance.random((1, 1, 80, 16), np.float32)
+    networks: dict[str, Callable[[], object]] = {
+        "generator": lambda: model.generate(face, audio),
+        "audio encoder": lambda: model.encode(window),
+    }
+    for name, run in networks.items():
+        taken_ms = []
+        for _ in range(RUNS):
+            started = time.perf_counter()
+            run()
+            taken_ms.append(1000 * (time.perf_counter() - started))
+        print(f"{name:22} {statistics.median(taken_ms):6.2f} ms in the median of {RUNS} (first {taken_ms[0]:.1f} ms)")
 
 
 def full_size() -> None:
@@ -184,7 +212,7 @@ def main() -> None:
         producer(Path(named[1]))
         return
     print(machine())
-    for benchmark in (overhead, full_size, submission):
+    for benchmark in (overhead, demo_networks, full_size, submission):
         if not named or benchmark.__name__ in named:
             print(f"\n{benchmark.__doc__}")
             benchmark()

@@ -1,0 +1,1 @@
+"""How the presenter is drawn: a picture for every pose and every mouth."""

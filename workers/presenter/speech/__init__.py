@@ -1,0 +1,1 @@
+"""What the presenter says, in which voices, and what the mouth does meanwhile."""
