@@ -69,7 +69,8 @@ def make_demo_avatar(folder: Path, effort: Effort, seed: int, settings: Settings
         folder: to make; gets the pack in `demo`, its canary answer `demo-canary.png`, its digest `demo.sha256`, the
             demonstration's `speech.flac`, and the held-out clips in `lip_sync`.
         effort: how long to train.
-        seed: of everything random; the same seed gives the same avatar on one machine with the same packages.
+        seed: of everything random; the same seed gives the same avatar on one machine with the same packages, but
+            for the last digits of the hearing's weights.
         settings: how to run the finished networks.
     """
     root = folder / "demo"
