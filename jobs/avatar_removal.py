@@ -165,10 +165,10 @@ def _look_back(pack: str, ledger: Ledger, store: ObjectStore) -> None:
             f"Avatar {pack} was removed from {store.url}, but whether a job has come to use it meanwhile is not known. "
             f"{error}"
         ) from error
-    using = _using(jobs)
-    if using:
+    left = using(jobs)
+    if left:
         raise Failed(
-            f"Avatar {pack} was removed from {store.url}, and {_spelled(using)} came to use it meanwhile: push or "
+            f"Avatar {pack} was removed from {store.url}, and {_spelled(left)} came to use it meanwhile: push or "
             "import the same avatar again, then `lipsync retry` what has failed."
         )
     if stored_packs(store, pack) or any(avatar.digest == pack for avatar in list_avatars(store)):
@@ -178,7 +178,8 @@ def _look_back(pack: str, ledger: Ledger, store: ObjectStore) -> None:
         )
 
 
-def _using(jobs: dict[str, JobState]) -> list[str]:
+def using(jobs: dict[str, JobState]) -> list[str]:
+    """Those of an avatar's jobs that need its pack: they have not ended."""
     return [job for job, state in jobs.items() if state not in ENDED]
 
 
@@ -188,11 +189,11 @@ def _spelled(jobs: list[str]) -> str:
 
 
 def _refuse_used(digest: str, jobs: dict[str, JobState]) -> None:
-    using = _using(jobs)
-    if using:
-        one = len(using) == 1
+    needing = using(jobs)
+    if needing:
+        one = len(needing) == 1
         raise Rejected(
-            f"Avatar {digest} is in use by {_spelled(using)}: remove it when {'that has' if one else 'those have'} "
+            f"Avatar {digest} is in use by {_spelled(needing)}: remove it when {'that has' if one else 'those have'} "
             f"ended, or cancel {'it' if one else 'them'} first."
         )
 

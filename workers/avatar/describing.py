@@ -10,12 +10,12 @@ from infra.object_store import open_store
 from infra.settings import Settings
 from infra.store_directory import file_error
 from jobs import keys
+from jobs.avatar_removal import using
 from jobs.avatar_spec import AUDIO_ENCODER_FILE, AVATAR_JSON, GENERATOR_FILE, AvatarSpec
 from jobs.avatars import list_avatars, read_spec, resolve
 from jobs.consent import consent_problem, today_utc
 from jobs.console import printable
 from jobs.ledger_redis import RedisLedger
-from jobs.states import ENDED
 from workers.avatar.cache import is_cached
 from workers.avatar.export_records import read_exports
 from workers.avatar.pack import read_pack_spec
@@ -141,5 +141,4 @@ def _consent_problem(spec: AvatarSpec, settings: Settings) -> str | None:
 
 
 def _jobs(digest: str, settings: Settings) -> list[str]:
-    """Jobs that use the avatar and have not ended."""
-    return [job for job, state in RedisLedger(settings).jobs_of(digest).items() if state not in ENDED]
+    return using(RedisLedger(settings).jobs_of(digest))

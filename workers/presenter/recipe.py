@@ -43,9 +43,10 @@ _TEMPLATE = VideoTemplate(matrix=MATRIX)
 class Effort(NamedTuple):
     """How long to train, and on how much speech."""
 
-    hearing_steps: int = 5000
-    painting_steps: int = 3000
-    clips: int = 3000
+    hearing_steps: int
+    painting_steps: int
+    clips: int
+    """Utterances."""
 
 
 class Figures(NamedTuple):

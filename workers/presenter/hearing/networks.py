@@ -21,7 +21,7 @@ BRANCH_KERNELS = (5, 5, 8)  # together they take all 16 features: 16 - 4 - 4 - 7
 DROPOUT = 0.1
 
 
-class AudioEncoder(nn.Module):  # type: ignore[misc,unused-ignore]  # where torch is missing, Module is Any
+class AudioEncoder(nn.Module):
     """From mel windows (N, 1, 80, 16), values in [-4, 4], to features (N, 512), zero or above; float32."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class AudioEncoder(nn.Module):  # type: ignore[misc,unused-ignore]  # where torc
         return moments
 
 
-class AudioBranch(nn.Module):  # type: ignore[misc,unused-ignore]
+class AudioBranch(nn.Module):
     """From what a frame is conditioned on, (N, 32, 16, 16), to its mouth (N, 6) in [0, 1]; float32."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class AudioBranch(nn.Module):  # type: ignore[misc,unused-ignore]
         return track
 
 
-class Hearing(nn.Module):  # type: ignore[misc,unused-ignore]
+class Hearing(nn.Module):
     """Both, as they are trained together."""
 
     def __init__(self) -> None:

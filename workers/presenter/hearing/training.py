@@ -47,7 +47,7 @@ def train_hearing(corpus: Corpus, seed: int, steps: int) -> Hearing:
     torch.manual_seed(seed)
     chance, torch_chance = random.Random(seed), torch.Generator().manual_seed(seed)
     hearing = Hearing().train()
-    hearing.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload,unused-ignore]  # 1.3 times faster
+    hearing.encoder.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(hearing.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
     mean_loss = 0.0
@@ -56,7 +56,7 @@ def train_hearing(corpus: Corpus, seed: int, steps: int) -> Hearing:
         mouths = hearing(augmented(batch.mel, torch_chance), batch.starts, batch.heard)
         loss = _loss(mouths, batch.track)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(hearing.parameters(), LONGEST_GRADIENT)
         optimizer.step()
         schedule.step()
