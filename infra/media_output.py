@@ -35,6 +35,31 @@ class _WholeWrites(io.FileIO):
         return memoryview(data).nbytes
 
 
+class Blocks:
+    """Takes the place of a file and keeps what is written until somebody takes it; it cannot be sought in."""
+
+    def __init__(self) -> None:
+        self._written: list[bytes] = []
+
+    def write(self, data: "Buffer", /) -> int:
+        """Append a copy of some bytes."""
+        self._written.append(bytes(data))
+        return memoryview(data).nbytes
+
+    def take(self) -> bytes:
+        """What was written since this was asked last."""
+        taken = b"".join(self._written)
+        self._written.clear()
+        return taken
+
+
+@contextmanager
+def open_blocks(blocks: Blocks, movflags: str) -> Iterator[OutputContainer]:
+    """Write MP4 into `blocks`; the flags must be some that need no seeking."""
+    with av.open(blocks, "w", format="mp4", container_options={"movflags": movflags}) as container:
+        yield container
+
+
 @contextmanager
 def open_output(path: Path, movflags: str, **options: str) -> Iterator[OutputContainer]:
     """Open `path` as MP4 for writing; on any exception the unfinished file is removed.

@@ -13,21 +13,19 @@ from typing import Final, Self
 
 import av
 import numpy as np
-import numpy.typing as npt
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 
 from infra.errors import Failed, Rejected
+from infra.media_codecs import Codec, encoder_options
 from infra.media_colour import MATRIX_OF_TAG, SCALER, TAG, Matrix, matrix_for
 from infra.media_facts import VideoFacts, open_media, read_facts
-from infra.media_output import open_output
+from infra.media_output import Blocks, open_blocks, open_output
+from infra.media_planes import EXACT, Picture, Planes
 
 __all__ = ["Matrix", "SegmentEncoder", "VideoFacts", "VideoFormat", "decode_video", "matrix_for", "probe_video"]
 
-Picture = npt.NDArray[np.uint8]
-"""`(height, width, 3)`, uint8, BGR."""
-
-# Without ACCURATE_RND swscale is off by up to two levels; FULL_CHR_H_INT interpolates chroma instead of repeating it.
-_EXACT: Final = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+# CMAF fragments with discontinuities are the flags that keep the decode time of the first frame.
+_FLAGS: Final = "+cmaf+frag_discont+frag_keyframe"
 _KEYFRAME_EVERY_S: Final = 2  # players seek to keyframes; two seconds is what streaming services use
 
 
@@ -39,8 +37,9 @@ class VideoFormat:
         width: in pixels, even.
         height: in pixels, even.
         fps: constant frame rate.
-        crf: libx264's quality, 0 (lossless) to 51.
-        preset: libx264's speed.
+        crf: quality in libx264's terms, 0 (lossless) to 51.
+        preset: speed in libx264's terms.
+        codec: the encoder.
     """
 
     width: int
@@ -48,6 +47,7 @@ class VideoFormat:
     fps: int = 25
     crf: int = 20
     preset: str = "veryfast"
+    codec: Codec = "libx264"
 
     @property
     def matrix(self) -> Matrix:
@@ -62,54 +62,52 @@ class SegmentEncoder:
     per 1/fps second, so that segments can be joined packet by packet.
 
     Args:
-        path: segment to write.
+        target: the segment's file, or where its bytes go.
         video: picture size and encoder settings.
         first_frame: `frame_index` of the first picture.
-        threads: of the encoder; 0 means one per core.
+        threads: of libx264, 0 for as many as it likes.
+        device: index of the NVIDIA card, for h264_nvenc.
 
     Raises:
         Failed: the file cannot be written, or no frame was written.
     """
 
-    def __init__(self, path: Path, video: VideoFormat, *, first_frame: int = 0, threads: int = 0) -> None:
-        self._path, self._video, self._threads = path, video, threads
+    def __init__(
+        self, target: Path | Blocks, video: VideoFormat, *, first_frame: int = 0, threads: int = 0, device: int = 0
+    ) -> None:
+        self._target, self._video, self._threads, self._device = target, video, threads, device
         self._first_frame = self._next_frame = first_frame
-        self._scaler = VideoReformatter()
         self._files = ExitStack()
 
     def __enter__(self) -> Self:
-        # CMAF fragments with discontinuities are the flags that keep the decode time of the first frame.
-        self._output = self._files.enter_context(open_output(self._path, "+cmaf+frag_discont+frag_keyframe"))
+        target = self._target
+        output = open_blocks(target, _FLAGS) if isinstance(target, Blocks) else open_output(target, _FLAGS)
+        self._output = self._files.enter_context(output)
         video, tag = self._video, TAG[self._video.matrix]
         self._stream = self._output.add_stream(
-            "libx264",
+            video.codec,
             rate=video.fps,
-            options={"crf": str(video.crf), "preset": video.preset, "x264-params": "open-gop=0:scenecut=0:force-cfr=1"},
+            options=encoder_options(video.codec, video.crf, video.preset, self._device),
         )
         self._stream.width, self._stream.height, self._stream.pix_fmt = video.width, video.height, "yuv420p"
         codec = self._stream.codec_context
         codec.time_base = Fraction(1, video.fps)
         codec.gop_size = _KEYFRAME_EVERY_S * video.fps
         codec.max_b_frames = 0
+        codec.bit_rate = 0  # what decides is the quality
         codec.thread_count = self._threads
+        codec.thread_type = "FRAME"  # slices, which PyAV would choose, are slower and cost bytes
         codec.color_range = ColorRange.MPEG
         codec.color_primaries = codec.color_trc = codec.colorspace = tag
         return self
 
-    def write(self, bgr: Picture) -> None:
-        """Append one picture, `(height, width, 3)`, uint8, BGR."""
-        if bgr.shape != (self._video.height, self._video.width, 3) or bgr.dtype != np.uint8:
-            raise ValueError(f"a {bgr.dtype} picture of shape {bgr.shape} does not fit {self._video}")
-        frame = self._scaler.reformat(
-            av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(bgr), format="bgr24"),
-            format="yuv420p",
-            src_color_range=ColorRange.JPEG,
-            dst_colorspace=SCALER[self._video.matrix],
-            dst_color_range=ColorRange.MPEG,
-            interpolation=_EXACT,
-        )
+    def write(self, planes: Planes) -> None:
+        """Append one picture, `(height * 3 // 2, width)`, uint8: see `infra.media_planes.to_planes`."""
+        if planes.shape != (self._video.height * 3 // 2, self._video.width) or planes.dtype != np.uint8:
+            raise ValueError(f"{planes.dtype} planes of shape {planes.shape} do not fit {self._video}")
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         frame.pts, frame.time_base = self._next_frame, Fraction(1, self._video.fps)
-        self._output.mux(self._stream.encode(frame))
+        self._encode(frame)
         self._next_frame += 1
 
     def __exit__(
@@ -120,8 +118,21 @@ class SegmentEncoder:
             return
         with self._files:
             if self._next_frame == self._first_frame:
-                raise Failed(f"Encoding {self._path} ended without a single frame.")
-            self._output.mux(self._stream.encode(None))
+                raise Failed(f"Encoding {self._name} ended without a single frame.")
+            self._encode(None)
+
+    @property
+    def _name(self) -> str:
+        return "a segment" if isinstance(self._target, Blocks) else str(self._target)
+
+    def _encode(self, frame: av.VideoFrame | None) -> None:
+        """Encode a picture, or what the encoder still holds when there is none."""
+        try:
+            packets = self._stream.encode(frame)
+        except av.FFmpegError as error:
+            codec = self._video.codec
+            raise Failed(f"Encoding {self._name} with {codec} failed ({error.strerror}).") from error
+        self._output.mux(packets)
 
 
 def decode_video(path: Path, matrix: Matrix | None) -> Iterator[Picture]:
@@ -153,7 +164,7 @@ def decode_video(path: Path, matrix: Matrix | None) -> Iterator[Picture]:
                 src_colorspace=SCALER[chosen],
                 src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
                 dst_color_range=ColorRange.JPEG,
-                interpolation=_EXACT,
+                interpolation=EXACT,
             )
             yield np.asarray(bgr.to_ndarray(), np.uint8)
 

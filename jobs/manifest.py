@@ -12,6 +12,7 @@ from jobs.plan import MAX_CHUNK_FRAMES, chunk_count, chunk_span
 from jobs.timing import MIN_SAMPLES, LengthMode, Span
 
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
+Codec = Literal["libx264", "h264_nvenc"]
 Label = Annotated[str, StringConstraints(pattern=r"^[\w.@+-]{1,128}$")]
 
 
@@ -25,7 +26,7 @@ class Encoding(_Frozen):
     The colour matrix is not among them: it follows from the height (see `infra.media_video.matrix_for`).
     """
 
-    codec: Literal["libx264"] = "libx264"
+    codec: Codec = "libx264"
     crf: int = Field(default=20, ge=0, le=51)
     preset: Preset = "veryfast"
 

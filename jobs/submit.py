@@ -16,7 +16,7 @@ from jobs.avatars import is_stored
 from jobs.consent import demand_consent
 from jobs.job_audio import store_job_audio
 from jobs.ledger import JobTicket, Ledger
-from jobs.manifest import Encoding, Manifest, Preset, write_manifest
+from jobs.manifest import Codec, Encoding, Manifest, Preset, write_manifest
 from jobs.plan import DEFAULT_CHUNK_FRAMES
 from jobs.states import JobState
 from jobs.timing import MIN_SAMPLES, LengthMode, frame_count
@@ -31,6 +31,7 @@ class JobRequest:
     chunk_frames: int = DEFAULT_CHUNK_FRAMES
     crf: int = 20
     preset: Preset = "veryfast"
+    codec: Codec = "libx264"
     owner: str = "nobody"
     idempotency_key: str | None = None
     allow_truncated: bool = False
@@ -97,7 +98,7 @@ def make_manifest(
             chunk_frames=request.chunk_frames,
             width=size.width,
             height=size.height,
-            encoding=Encoding(crf=request.crf, preset=request.preset),
+            encoding=Encoding(codec=request.codec, crf=request.crf, preset=request.preset),
             max_attempts=request.max_attempts,
             source_extension=extension,
             allow_truncated=request.allow_truncated,

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto, helper
 
+from infra.media_planes import to_planes
 from infra.media_video import SegmentEncoder, VideoFormat
 from workers.avatar.findings import Finding
 from workers.avatar.synthetic import make_synthetic
@@ -88,9 +89,10 @@ def training_folder(root: Path, *, frames: int = FRAMES, pictures_from: int = 0,
 
 
 def write_video(path: Path, frames: int = FRAMES, fps: int = 25) -> None:
-    with SegmentEncoder(path, VideoFormat(WIDTH, HEIGHT, fps=fps, crf=4)) as encoder:
+    video = VideoFormat(WIDTH, HEIGHT, fps=fps, crf=4)
+    with SegmentEncoder(path, video) as encoder:
         for frame in range(frames):
-            encoder.write(picture(frame))
+            encoder.write(to_planes(picture(frame), video.matrix))
 
 
 def write_uneven_video(path: Path, frames: int = FRAMES) -> None:

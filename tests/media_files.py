@@ -10,6 +10,7 @@ import numpy.typing as npt
 import soundfile
 
 from infra.media_decode import open_audio
+from infra.media_planes import to_planes
 from infra.media_video import SegmentEncoder, VideoFormat
 
 Samples = npt.NDArray[np.float32]
@@ -173,5 +174,5 @@ def segment(path: Path, video: VideoFormat, start: int, stop: int) -> Path:
     """Encode the frames `[start, stop)` of `moving` as the product does."""
     with SegmentEncoder(path, video, first_frame=start, threads=1) as encoder:
         for index in range(start, stop):
-            encoder.write(moving(video, index))
+            encoder.write(to_planes(moving(video, index), video.matrix))
     return path

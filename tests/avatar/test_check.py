@@ -430,22 +430,22 @@ def test_the_memory_of_a_template_is_that_of_its_files(
 
     pack = make_synthetic(tmp_path, frames=3, width=size[0], height=size[1], small=True)
     open_template(pack, settings.cache)
-    kept = sum(path.stat().st_size for path in settings.cache.rglob("*.bgr"))
+    kept = sum(path.stat().st_size for path in settings.cache.rglob("planes-*/*"))
     (note,) = (finding for finding in check(pack.root, settings) if finding.code == "memory")
     assert f"template {round(kept / 1e6)} MB" in note.sentence
 
 
 def told_of_memory(settings: Settings, frames: int = 250, batch: int = 1) -> list[Finding]:
-    return list(memory_findings(frames, FrameSize(width=1920, height=1080), 0, 60_000_000, batch, settings))
+    return list(memory_findings(frames, FrameSize(width=1920, height=1080), [], 0, 60_000_000, batch, settings))
 
 
 def test_a_huge_template_or_batch_is_warned_of_with_a_way_out(settings: Settings) -> None:
     (note,) = told_of_memory(settings)
     assert (note.level, "640 MB for itself" in note.sentence) == ("note", True)
     _, warning = told_of_memory(settings, frames=7500)
-    assert warning.level == "warning" and "cut the clip to 1222 frames" in warning.sentence
-    _, warning = told_of_memory(settings.model_copy(update={"cache_disk_mb": 1000}))
-    assert "LIPSYNC_CACHE_DISK_MB" in warning.sentence and "cut the clip to 152 frames" in warning.sentence
+    assert warning.level == "warning" and "cut the clip to 2330 frames" in warning.sentence
+    _, warning = told_of_memory(settings.model_copy(update={"cache_disk_mb": 1000}), frames=300)
+    assert "LIPSYNC_CACHE_DISK_MB" in warning.sentence and "cut the clip to 291 frames" in warning.sentence
     _, warning = told_of_memory(settings, batch=16)
     assert "LIPSYNC_BATCH" in warning.sentence
 

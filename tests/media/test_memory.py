@@ -65,7 +65,7 @@ import sys; from pathlib import Path
 import numpy as np
 from infra.media_video import SegmentEncoder, VideoFormat
 with SegmentEncoder(Path(sys.argv[1]), VideoFormat(640, 360, crf=0, preset="ultrafast"), threads=1) as encoder:
-    encoder.write(np.random.default_rng(0).integers(0, 256, (360, 640, 3), dtype=np.uint8))
+    encoder.write(np.random.default_rng(0).integers(16, 236, (540, 640), dtype=np.uint8))
 """
     heavy = tmp_path / "heavy.mp4"
     subprocess.run([sys.executable, "-B", "-c", code, str(heavy)], check=True)

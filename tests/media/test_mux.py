@@ -88,6 +88,29 @@ def test_the_result_is_described_as_what_it_is(tmp_path: Path) -> None:
     assert describe(tmp_path / "0.mp4")["faststart"] is True  # a fragmented file begins with its (empty) index
 
 
+def test_the_index_names_runs_of_a_second_and_not_every_packet(tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    remux(segments(tmp_path, 100, 100), track(tmp_path, 8.0, 48_000), out, fps=25, frames=200)
+    data = out.read_bytes()
+    places = [data.index(b"stco"), data.rindex(b"stco")]  # version and flags, then the number of runs
+    runs = [int.from_bytes(data[at + 8 : at + 12], "big") for at in places]
+    assert len(set(places)) == 2 and all(6 <= count <= 10 for count in runs)
+
+
+def test_players_find_any_place_of_a_joined_video(tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    remux(segments(tmp_path, 100, 100), track(tmp_path, 8.0, 48_000), out, fps=25, frames=200)
+    whole = pictures(out)
+    with av.open(str(out)) as container:
+        for second in (5, 1, 7, 0):
+            container.seek(second * av.time_base)
+            frame = next(frame for frame in container.decode(video=0) if frame.time == second)
+            shown = frame.to_ndarray(format="bgr24")
+            assert np.abs(shown.astype(int) - whole[25 * second]).mean() < 3  # another conversion, the same picture
+            container.seek(second * av.time_base)
+            assert abs(float(next(container.decode(audio=0)).time or 0) - second) < 2.1  # from the keyframe on
+
+
 @pytest.mark.parametrize(("rate_hz", "channels"), [(44_100, 2), (48_000, 1), (16_000, 1), (8_000, 1)])
 def test_the_sound_is_in_sync_after_several_segments(tmp_path: Path, rate_hz: int, channels: int) -> None:
     frames = (40, 33, 27, 50)

@@ -113,7 +113,9 @@ def _sound_pack(pack: Pack, settings: Settings) -> Iterator[Finding]:
     yield from clip_findings(prints or ())
     network_bytes, batch = yield from _networks(pack.generator, pack.audio_encoder, settings)
     mask_bytes = sum(masks.values())
-    yield from memory_findings(spec.frame_count, spec.frame_size, mask_bytes, network_bytes, batch, settings)
+    yield from memory_findings(
+        spec.frame_count, spec.frame_size, spec.boxes, mask_bytes, network_bytes, batch, settings
+    )
 
 
 def _source(root: Path, settings: Settings, given: _Given) -> Iterator[Finding]:
@@ -148,7 +150,7 @@ def _source(root: Path, settings: Settings, given: _Given) -> Iterator[Finding]:
         mask_bytes = sum(
             (x1 - x0) * (y1 - y0) for frame, (x0, y0, x1, y1) in enumerate(parts.boxes) if frame in parts.parsing
         )
-        yield from memory_findings(clip.frames, clip.size, mask_bytes, network_bytes, batch, settings)
+        yield from memory_findings(clip.frames, clip.size, parts.boxes, mask_bytes, network_bytes, batch, settings)
 
 
 def _as_onnx(name: NetworkFile, path: Path | None, work_dir: Path) -> Reading[Path | None]:

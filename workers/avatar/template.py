@@ -1,49 +1,77 @@
-"""An avatar's template clip, decoded and cropped once per host and read from memory-mapped files ever after.
+"""An avatar's template clip as a paste needs it: decoded once per host and read from memory-mapped files ever after.
 
-The folder's name carries the versions of the decoders: the last bits of a decoded frame depend on them.
+Frames are kept as the encoder takes them, planes of YUV 4:2:0, and of the picture itself only what surrounds the crop
+box. Whole pictures are decoded when somebody asks for them: lossless frames and previews do, jobs do not.
 """
 
-import os
-import shutil
-from collections.abc import Sequence
-from importlib.metadata import version
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from functools import cached_property, partial
 from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from infra.errors import Failed
-from jobs.avatar_spec import AvatarSpec, Box
-from workers.avatar.cache import Shelf, discard, make_room, speaking
+from infra.media_colour import matrix_for
+from infra.media_planes import to_planes
+from jobs.avatar_spec import AvatarSpec, Box, FrameSize
+from workers.avatar.cache import Shelf, speaking
+from workers.avatar.decoded import decoded_folder, mapped, settle
 from workers.avatar.pack import Pack
 from workers.avatar.pictures import keep_mask, template_frames
+from workers.render.composite import paste
 from workers.render.crop import CROP_PX, Picture, crop_328
+from workers.render.planes import Planes, Surrounds, put, surrounds_of
 
-_FRAMES, _CROPS, _KEEP = "frames.bgr", "crops.bgr", "keep.bool"
-_MB: Final = 1_000_000
+_PLANES, _CROPS, _SURROUNDS, _KEEP, _PICTURES = "planes.yuv", "crops.bgr", "surrounds.bgr", "keep.bool", "frames.bgr"
+_KIND: Final = {_PLANES: "planes", _PICTURES: "pictures"}
 
 
 class Template:
-    """Template frames and what belongs to each; everything is read-only and may be larger than the memory."""
+    """Template frames and what belongs to each; everything is read-only and may be larger than the memory.
 
-    def __init__(self, pack: Pack, folder: Path, lease: object = None):
+    All methods may be called from several threads at once.
+    """
+
+    def __init__(self, pack: Pack, shelf: Shelf, disk_mb: int | None):
         spec = pack.spec
+        self._pack, self._shelf, self._disk_mb = pack, shelf, disk_mb
+        self._lease = shelf.use()
+        folder = decoded_folder(_KIND[_PLANES], _sizes(spec), partial(_decode, pack), shelf, disk_mb)
         height, width, count = spec.frame_size.height, spec.frame_size.width, spec.frame_count
-        self.frames: npt.NDArray[np.uint8] = _map(folder / _FRAMES, (count, height, width, 3))
-        """uint8 (N, H, W, 3), BGR."""
-        self.crops: npt.NDArray[np.uint8] = _map(folder / _CROPS, (count, CROP_PX, CROP_PX, 3))
-        """uint8 (N, 328, 328, 3), BGR."""
+        self._matrix = matrix_for(height)
+        self._places = places = _places(spec)
+        self._keep_starts = _keep_starts(spec)
         self.boxes: Sequence[Box] = spec.boxes
         """Crop boxes `[x0, y0, x1, y1]`, half-open."""
-        self._keep_starts = _keep_starts(spec)
-        self._keep = _map(folder / _KEEP, (self._keep_starts[-1],)).view(np.bool_) if self._keep_starts[-1] else None
-        self._lease = lease
+        with speaking(f"Opening the decoded template {folder}"):
+            self.planes: npt.NDArray[np.uint8] = mapped(folder / _PLANES, (count, height * 3 // 2, width))
+            """uint8 (N, H * 3 // 2, W): each frame as the encoder takes it."""
+            self.crops: npt.NDArray[np.uint8] = mapped(folder / _CROPS, (count, CROP_PX, CROP_PX, 3))
+            """uint8 (N, 328, 328, 3), BGR."""
+            self._surrounds = mapped(folder / _SURROUNDS, (count, places.height, places.width, 3))
+            masks = self._keep_starts[-1]
+            self._keep = mapped(folder / _KEEP, (masks,)).view(np.bool_) if masks else None
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    @cached_property
+    def frames(self) -> npt.NDArray[np.uint8]:
+        """uint8 (N, H, W, 3), BGR: whole pictures, decoded to the cache when they are first asked for on a host.
+
+        Raises:
+            Failed: a frame cannot be decoded, or they do not fit on the disk or into the cache's bound.
+        """
+        shape = (len(self), self._pack.spec.frame_size.height, self._pack.spec.frame_size.width, 3)
+        size = {_PICTURES: int(np.prod(shape))}
+        folder = decoded_folder(
+            _KIND[_PICTURES], size, partial(_decode_pictures, self._pack), self._shelf, self._disk_mb
+        )
+        with speaking(f"Opening the decoded frames {folder}"):
+            return mapped(folder / _PICTURES, shape)
 
     def keep_mask(self, frame: int) -> npt.NDArray[np.bool_] | None:
         """Where frame `frame` stays as it is: bool (box height, box width), or None when it has no parsing map."""
@@ -52,6 +80,28 @@ class Template:
             return None
         x0, y0, x1, y1 = self.boxes[frame]
         return self._keep[start:stop].reshape(y1 - y0, x1 - x0)
+
+    def paste(self, index: int, face: Picture) -> Picture:
+        """Paste a generated face, uint8 (320, 320, 3), into what surrounds the crop box of a frame.
+
+        Returns:
+            uint8, BGR, smaller than the frame: what `compose` and `picture` put in its place.
+        """
+        x, y = self._places.corners[index]
+        x0, y0, x1, y1 = self.boxes[index]
+        box = (x0 - x, y0 - y, x1 - x, y1 - y)
+        return paste(self._surrounds[index], self.crops[index], face, box, self.keep_mask(index))
+
+    def compose(self, index: int, pasted: Picture) -> Planes:
+        """The frame with what `paste` gave for it, uint8 (H * 3 // 2, W): the very samples of the whole picture."""
+        return put(self.planes[index], to_planes(pasted, self._matrix), self._places.corners[index])
+
+    def picture(self, index: int, pasted: Picture) -> Picture:
+        """The frame with what `paste` gave for it as a picture, uint8 (H, W, 3), BGR; asks for `frames`."""
+        x, y = self._places.corners[index]
+        result = np.array(self.frames[index])
+        result[y : y + self._places.height, x : x + self._places.width] = pasted
+        return result
 
 
 def open_template(pack: Pack, cache_dir: Path, disk_mb: int | None = None) -> Template:
@@ -65,27 +115,26 @@ def open_template(pack: Pack, cache_dir: Path, disk_mb: int | None = None) -> Te
     Raises:
         Failed: a frame cannot be decoded, or the decoded template does not fit on the disk or into `disk_mb`.
     """
-    shelf = Shelf(cache_dir, pack.digest)
-    lease = shelf.use()
-    folder = shelf.home / f"template-opencv{cv2.__version__}-av{version('av')}"
-    sizes = _sizes(pack.spec)
-    if not _is_whole(folder, sizes):
-        with shelf.making() as unfinished:
-            if not _is_whole(folder, sizes):
-                discard(folder)
-                _reserve(pack, cache_dir, disk_mb, sum(sizes.values()))
-                _decode(pack, unfinished)
-                unfinished.rename(folder)
-    with speaking(f"Opening the decoded template {folder}"):
-        return Template(pack, folder, lease)
+    return Template(pack, Shelf(cache_dir, pack.digest), disk_mb)
+
+
+def frame_bytes(size: FrameSize, boxes: Sequence[Box]) -> int:
+    """What one frame of a decoded template takes on the disk, its mask and its whole picture aside."""
+    places = surrounds_of(boxes, size.height, size.width)
+    return size.height * size.width * 3 // 2 + 3 * (CROP_PX * CROP_PX + places.height * places.width)
+
+
+def _places(spec: AvatarSpec) -> Surrounds:
+    return surrounds_of(spec.boxes, spec.frame_size.height, spec.frame_size.width)
 
 
 def _sizes(spec: AvatarSpec) -> dict[str, int]:
     """Exact size in bytes of each file of a decoded template."""
-    count = spec.frame_count
+    count, size, places = spec.frame_count, spec.frame_size, _places(spec)
     sizes = {
-        _FRAMES: count * spec.frame_size.height * spec.frame_size.width * 3,
+        _PLANES: count * size.height * size.width * 3 // 2,
         _CROPS: count * CROP_PX * CROP_PX * 3,
+        _SURROUNDS: count * places.height * places.width * 3,
         _KEEP: _keep_starts(spec)[-1],
     }
     return {name: size for name, size in sizes.items() if size}
@@ -99,46 +148,32 @@ def _keep_starts(spec: AvatarSpec) -> list[int]:
     return list(accumulate(areas, initial=0))
 
 
-def _is_whole(folder: Path, sizes: dict[str, int]) -> bool:
-    return all((folder / name).is_file() and (folder / name).stat().st_size == size for name, size in sizes.items())
-
-
-def _reserve(pack: Pack, cache_dir: Path, disk_mb: int | None, needed_bytes: int) -> None:
-    """Make room for a decoded template, or say in time that there is none."""
-    needed_mb = -(-needed_bytes // _MB)
-    doing = f"Decoding the template of avatar {pack.digest} needs {needed_mb} MB in the cache {cache_dir}"
-    if disk_mb is not None and needed_mb > disk_mb:
-        raise Failed(f"{doing}, and LIPSYNC_CACHE_DISK_MB allows {disk_mb}: raise it or use a shorter template clip.")
-    make_room(cache_dir, disk_mb, needed_bytes)
-    free_mb = shutil.disk_usage(cache_dir).free // _MB
-    if needed_mb > free_mb:
-        raise Failed(f"{doing}, and its disk has {free_mb} MB left: free some space or set LIPSYNC_CACHE elsewhere.")
-
-
 def _decode(pack: Pack, folder: Path) -> None:
-    with (folder / _FRAMES).open("wb") as frames, (folder / _CROPS).open("wb") as crops:
-        for frame, box in zip(template_frames(pack), pack.spec.boxes, strict=True):
-            frames.write(_bytes(frame))
+    places, matrix = _places(pack.spec), matrix_for(pack.spec.frame_size.height)
+    with ExitStack() as stack:
+        planes, crops, surrounds = (
+            stack.enter_context((folder / name).open("wb")) for name in (_PLANES, _CROPS, _SURROUNDS)
+        )
+        for frame, box, (x, y) in zip(template_frames(pack), pack.spec.boxes, places.corners, strict=True):
+            planes.write(_bytes(to_planes(frame, matrix)))
             crops.write(_bytes(crop_328(frame, box)))
-        _settle(frames, crops)
+            surrounds.write(_bytes(frame[y : y + places.height, x : x + places.width]))
+        settle(planes, crops, surrounds)
     parsed = [frame for frame in range(pack.spec.frame_count) if pack.spec.has_parsing(frame)]
     if parsed:
-        with (folder / _KEEP).open("wb") as masks:
-            for index in parsed:
-                masks.write(keep_mask(pack, index).data)
-            _settle(masks)
+        _write(folder / _KEEP, (keep_mask(pack, frame) for frame in parsed))
 
 
-def _bytes(picture: Picture) -> memoryview:
-    return np.ascontiguousarray(picture).data
+def _decode_pictures(pack: Pack, folder: Path) -> None:
+    _write(folder / _PICTURES, template_frames(pack))
 
 
-def _settle(*files: BinaryIO) -> None:
-    """Bring files to the disk before a rename makes them visible: after a power cut their size alone proves nothing."""
-    for file in files:
-        file.flush()
-        os.fsync(file.fileno())
+def _write(path: Path, arrays: Iterable[npt.NDArray[np.uint8] | npt.NDArray[np.bool_]]) -> None:
+    with path.open("wb") as file:
+        for array in arrays:
+            file.write(_bytes(array))
+        settle(file)
 
 
-def _map(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    return np.memmap(path, np.uint8, mode="r", shape=shape)
+def _bytes(array: npt.NDArray[np.uint8] | npt.NDArray[np.bool_]) -> memoryview:
+    return np.ascontiguousarray(array).data

@@ -5,10 +5,10 @@ from itertools import pairwise
 from typing import Final
 
 from infra.settings import Settings
-from jobs.avatar_spec import FrameSize
+from jobs.avatar_spec import Box, FrameSize
 from jobs.timing import FPS
 from workers.avatar.findings import Finding, some
-from workers.render.crop import CROP_PX
+from workers.avatar.template import frame_bytes
 
 _SHORT_FRAMES: Final = 2 * FPS  # played forward and back, the same nod returns every four seconds
 _LONG_FRAMES: Final = 300 * FPS  # five minutes, what people record to train on; a template gains nothing from it
@@ -58,20 +58,27 @@ def clip_findings(prints: Sequence[int]) -> Iterator[Finding]:
 
 
 def memory_findings(
-    frames: int, size: FrameSize, mask_bytes: int, network_bytes: int, batch: int, settings: Settings
+    frames: int,
+    size: FrameSize,
+    boxes: Sequence[Box],
+    mask_bytes: int,
+    network_bytes: int,
+    batch: int,
+    settings: Settings,
 ) -> Iterator[Finding]:
     """Estimate what an avatar takes on a worker's host.
 
     Args:
         frames: template frames.
         size: of a frame.
+        boxes: crop boxes, as far as they are known.
         mask_bytes: of all masks that are made of parsing maps, one byte per pixel of a crop box.
         network_bytes: size of both network files.
         batch: frames that are drawn at a time.
         settings: those of this host.
     """
-    frame_bytes = 3 * (size.width * size.height + CROP_PX**2)  # as `template` keeps a frame and its crop
-    template_mb = round((frames * frame_bytes + mask_bytes) / _MB)
+    each_bytes = frame_bytes(size, boxes)
+    template_mb = round((frames * each_bytes + mask_bytes) / _MB)
     worker_mb = round((_MODULES_BYTES + _PREPARED * network_bytes + batch * _BATCH_BYTES) / _MB)
     sentence = (
         f"A worker needs up to about {worker_mb} MB for itself (networks, {batch} of their frames at a time), and the "
@@ -90,6 +97,6 @@ def memory_findings(
         least = "LIPSYNC_CACHE_DISK_MB allows" if bound_mb == allowed_mb else "a common host keeps in memory"
         sentence = (
             f"The decoded template takes {template_mb} MB, more than the {bound_mb} MB that {least}: cut the clip to "
-            f"{bound_mb * _MB // frame_bytes} frames, or scale it down and detect its landmarks again."
+            f"{bound_mb * _MB // each_bytes} frames, or scale it down and detect its landmarks again."
         )
         yield Finding("warning", "memory", sentence)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from infra.media_planes import to_planes
 from infra.media_video import SegmentEncoder, VideoFormat, decode_video
 from workers.presenter.look.drawing import draw_frame
 from workers.presenter.look.idle import HEIGHT_PX, TEMPLATE_FRAMES, WIDTH_PX
@@ -15,7 +16,7 @@ def write_clip(path: Path) -> None:
     """Draw and encode all template frames; one thread, since the number of threads changes the bytes."""
     with SegmentEncoder(path, _FORMAT, threads=1) as encoder:
         for frame in range(TEMPLATE_FRAMES):
-            encoder.write(draw_frame(frame))
+            encoder.write(to_planes(draw_frame(frame), MATRIX))
 
 
 def read_clip(path: Path) -> list[Picture]:

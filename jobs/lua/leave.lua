@@ -1,0 +1,11 @@
+-- ARGV: part, attempt, reason, how long to leave it to others in ms. Returns 'others' or 'lost'.
+local part = ARGV[1]
+local state = get('state')
+local holder = redis.call('HGET', HOLDERS, part)
+if not state or not holder or string.match(holder, '^%d+') ~= ARGV[2] then return 'lost' end
+release(part)
+if state == 'cancelled' or state == 'done' then return 'lost' end
+redis.call('ZADD', AGAIN, now + tonumber(ARGV[4]), part)
+local offering = state == 'queued' or state == 'running' or state == 'assembling'
+if offering and redis.call('ZCARD', CLAIMS) == 0 then redis.call('HSET', JOB, 'error', ARGV[3]) end
+return 'others'
