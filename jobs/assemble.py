@@ -1,7 +1,7 @@
 """The parts of a job that no frame is rendered in: the encoded audio track, and joining everything into one video."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from infra.errors import Failed
@@ -85,8 +85,20 @@ def store_part(path: Path, key: str, attempt: int, store: ObjectStore, check: Ch
             check()
             yield block
 
-    size = store.put_stream(key, wanted_blocks())
-    return Record(attempt, sha256_of(path), size, frames)
+    return store_blocks(wanted_blocks(), key, attempt, store, frames)
+
+
+def store_blocks(blocks: Iterable[bytes], key: str, attempt: int, store: ObjectStore, frames: int = 0) -> Record:
+    """Upload a part while it is being made, and return its record; when `blocks` raises, nothing is stored."""
+    sha256 = hashlib.sha256()
+
+    def seen() -> Iterator[bytes]:
+        for block in blocks:
+            sha256.update(block)
+            yield block
+
+    size = store.put_stream(key, seen())
+    return Record(attempt, sha256.hexdigest(), size, frames)
 
 
 def sha256_of(path: Path) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 from infra.errors import EXIT_FAILED, LipsyncError
 from infra.logs import configure_logs
 from jobs.console import Json, print_result, say
+from jobs.estimate_command import plan
 
 app = typer.Typer(
     name="lipsync",
@@ -42,6 +43,10 @@ LengthOption = Annotated[
 ChunkFrames = Annotated[int, typer.Option("--chunk-frames", min=1, max=1500, help="Frames in one unit of work.")]
 Crf = Annotated[int, typer.Option("--crf", min=0, max=51, help="x264's quality, lower is better.")]
 PresetOption = Annotated[str, typer.Option("--preset", help="x264's preset, ultrafast to veryslow.")]
+CodecOption = Annotated[
+    Literal["libx264", "h264_nvenc"],
+    typer.Option("--codec", help="h264_nvenc encodes on NVIDIA cards that have an encoder; libx264 everywhere."),
+]
 AllowTruncated = Annotated[
     bool, typer.Option("--allow-truncated", help="Use what can be decoded of a file that ends early.")
 ]
@@ -107,6 +112,7 @@ def submit(
     chunk_frames: ChunkFrames = 250,
     crf: Crf = 20,
     preset: PresetOption = "veryfast",
+    codec: CodecOption = "libx264",
     allow_truncated: AllowTruncated = False,
     owner: Annotated[str | None, typer.Option("--owner", help="Whose job it is; by default the login name.")] = None,
     idempotency_key: Annotated[
@@ -129,6 +135,7 @@ def submit(
         chunk_frames=chunk_frames,
         crf=crf,
         preset=preset,  # type: ignore[arg-type]  # the manifest refuses what is none
+        codec=codec,
         owner=owner or default_owner(),
         idempotency_key=idempotency_key,
         allow_truncated=allow_truncated,
@@ -252,6 +259,9 @@ def fetch(
     fleet = _fleet()
     path = fetch_video(job, out, fleet.ledger, fleet.store)
     print_result({"job_id": job, "output": str(path)}, str(path), as_json=as_json)
+
+
+app.command()(plan)
 
 
 def _fleet() -> "Fleet":

@@ -5,7 +5,7 @@ often. There is no scheduler process to lose.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from jobs.ledger import Ledger
 
@@ -13,15 +13,30 @@ Ring = Callable[[str, str], None]
 """Put a message for (job, part) on the queue."""
 
 MIN_WINDOW = 2
+PARTS_PER_WORKER = 2
+"""One that it works on, and one that waits in the queue so that it never has to."""
 STALE_OFFER_S = 30.0
 """An offer that nobody took for so long, while the queue is empty, was lost on its way."""
 FORGOTTEN_OFFER_S = 300.0
 """With messages still queued an offer may just be waiting; after so long it is rung again all the same."""
 
 
-def window_size(workers: int, active_jobs: int) -> int:
-    """Parts of one job that are offered or claimed at a time: twice its share of the workers."""
-    return max(MIN_WINDOW, math.ceil(2 * workers / max(active_jobs, 1)))
+def window_size(parts: int, unfinished: Collection[int]) -> int:
+    """How many parts of one job, whichever it is, may be offered or claimed at a time.
+
+    The share is the same for all jobs, and what those leave that have fewer parts goes to the others: a job that is
+    down to its last part must not keep half of the workers idle.
+
+    Args:
+        parts: of all jobs together that should be offered or claimed.
+        unfinished: parts of each job that are not finished.
+    """
+    for position, wanted in enumerate(sorted(unfinished)):
+        share = parts / (len(unfinished) - position)
+        if wanted > share:
+            return max(MIN_WINDOW, math.ceil(share))
+        parts -= wanted
+    return max(MIN_WINDOW, max(unfinished, default=0))
 
 
 def dispatch(ledger: Ledger, ring: Ring, queue_depth: int, jobs: list[str] | None = None) -> int:
@@ -36,11 +51,11 @@ def dispatch(ledger: Ledger, ring: Ring, queue_depth: int, jobs: list[str] | Non
     Returns:
         How many messages were sent.
     """
-    active = ledger.active()
-    window = window_size(ledger.workers_alive(), len(active))
+    unfinished = ledger.unfinished()
+    window = window_size(PARTS_PER_WORKER * ledger.workers_alive(), unfinished.values())
     stale_s = FORGOTTEN_OFFER_S if queue_depth else STALE_OFFER_S
     rung = 0
-    for job in active if jobs is None else jobs:
+    for job in unfinished if jobs is None else jobs:
         for part in ledger.offer(job, window, stale_s):
             ring(job, part)
             rung += 1

@@ -20,7 +20,7 @@ TRANSIENT_WEIGHT = 1
 """A store or network that does not answer is forgiven ten times as often as a failure."""
 MAX_DELAY_S = 60.0
 LEAVE_TO_OTHERS_S = 1.0
-"""How soon a part is offered again that was declined by the worker which failed it last."""
+"""How soon a part is offered again that a worker declined: it failed it last, or cannot do it."""
 UNWATCHED_S = 30.0
 """Claims that run out while nobody looks after a job for so long are nobody's fault."""
 REMOVAL_TTL_S = 60.0
@@ -114,6 +114,12 @@ class Ledger(Protocol):
         Claims past their deadline are voided and counted, offers older than `stale_s` are rung again.
         """
 
+    def upcoming(self, job: str) -> str | None:
+        """The part that was offered last and is not taken: what a busy worker is likely to be told of next.
+
+        A hint and no more: when all workers are equally fast, each has taken one part by then.
+        """
+
     def claim(self, job: str, part: str, worker: str) -> Claim:
         """Ask for a part."""
 
@@ -130,6 +136,13 @@ class Ledger(Protocol):
         """Give a part back: `again`, `quarantined` (the job has failed now) or `lost` (it was not the caller's).
 
         It is offered again after `delay_s`, doubled with every failure up to `MAX_DELAY_S`; at once with weight 0.
+        """
+
+    def leave(self, job: str, part: str, attempt: int, reason: str) -> str:
+        """Give a part back that the caller cannot do and another worker may: `others`, or `lost` (it was not its own).
+
+        That counts for nothing, and the part is offered again after `LEAVE_TO_OTHERS_S`. While nobody works on the job,
+        `reason` is its error: what it waits for.
         """
 
     def move(self, job: str, target: JobState, error: str | None = None) -> JobState | None:
@@ -150,8 +163,8 @@ class Ledger(Protocol):
     def quarantine(self, job: str) -> dict[str, str]:
         """Quarantined parts and their last error."""
 
-    def active(self) -> list[str]:
-        """Jobs that may still move by themselves, oldest first."""
+    def unfinished(self) -> dict[str, int]:
+        """Jobs that may still move by themselves, oldest first, each with its parts that are not finished."""
 
     def jobs_of(self, avatar: str) -> dict[str, JobState]:
         """Jobs of an avatar that the ledger knows, each with its state; an opened job is never missing."""

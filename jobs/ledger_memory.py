@@ -57,6 +57,11 @@ class _Book:
         if self.state in OFFERING:
             self.error, self.state = reason, JobState.FAILED
 
+    def under_way(self) -> None:
+        """What an unfailed job waited for, it waits for no more."""
+        if self.state is not JobState.FAILED:
+            self.error = None
+
     def count_failure(self, part: str, worker: str, weight: int, reason: str) -> bool:
         """Whether the part may be tried again."""
         if weight == 0:
@@ -138,6 +143,11 @@ class MemoryLedger:
         book.offered.update(dict.fromkeys(ring, now))
         return ring
 
+    def upcoming(self, job: str) -> str | None:
+        book = self._jobs.get(job)
+        offered = {} if book is None else book.offered
+        return max(offered, key=lambda part: (offered[part], part), default=None)
+
     def claim(self, job: str, part: str, worker: str) -> Claim:
         book, now = self._jobs.get(job), self._clock()
         if book is None:
@@ -189,6 +199,7 @@ class MemoryLedger:
             return "lost"
         book.claims[part] = self._clock() + self._claim_ttl_s
         book.progress[part] = frames
+        book.under_way()
         return "held"
 
     def finish(self, job: str, part: str, record: Record, output: str | None = None) -> str:
@@ -205,6 +216,7 @@ class MemoryLedger:
         for each in (book.offered, book.again, book.attempts, book.failures, book.quarantine, book.culprits):
             each.pop(part, None)
         book.updated_s = self._clock()
+        book.under_way()
         if part == ASSEMBLE_PART:
             book.output, book.error, book.state = output, None, JobState.DONE
         elif book.state is JobState.FAILED and mended:
@@ -229,11 +241,24 @@ class MemoryLedger:
         book.again[part] = self._clock() + min(delay_s * doubled, MAX_DELAY_S)
         return "again"
 
+    def leave(self, job: str, part: str, attempt: int, reason: str) -> str:
+        book = self._jobs.get(job)
+        if book is None or book.holders.get(part, (0, ""))[0] != attempt:
+            return "lost"
+        book.release(part)
+        if book.state in (JobState.CANCELLED, JobState.DONE):
+            return "lost"
+        book.again[part] = self._clock() + LEAVE_TO_OTHERS_S
+        if book.state in OFFERING and not book.claims:
+            book.error = reason
+        return "others"
+
     def move(self, job: str, target: JobState, error: str | None = None) -> JobState | None:
         book = self._jobs.get(job)
         if book is None:
             return None
         if may_move(book.state, target):
+            book.under_way()
             book.state, book.updated_s = target, self._clock()
             book.error = error or book.error
         return book.state
@@ -297,8 +322,9 @@ class MemoryLedger:
         book = self._jobs.get(job)
         return dict(book.quarantine) if book else {}
 
-    def active(self) -> list[str]:
-        return [job for job, book in self._jobs.items() if book.state in OFFERING]
+    def unfinished(self) -> dict[str, int]:
+        active = {job: book for job, book in self._jobs.items() if book.state in OFFERING}
+        return {job: book.ticket.chunks_total + 2 - len(book.records) for job, book in active.items()}
 
     def jobs_of(self, avatar: str) -> dict[str, JobState]:
         return {job: book.state for job, book in self._jobs.items() if book.ticket.avatar == avatar}

@@ -39,11 +39,11 @@ class RedisLedger:
         head = (folder / "head.lua").read_text()
         self._scripts = {
             name: self._redis.register_script(head + (folder / f"{name}.lua").read_text())
-            for name in ("open", "offer", "claim", "renew", "finish", "fail", "move", "retry")
+            for name in ("open", "offer", "claim", "renew", "finish", "fail", "leave", "move", "retry")
         }
-        self._scripts |= {  # these are about no job
+        self._scripts |= {  # these are about no one job
             name: self._redis.register_script((folder / f"{name}.lua").read_text())
-            for name in ("begin_removal", "end_removal")
+            for name in ("begin_removal", "end_removal", "unfinished")
         }
 
     def _key(self, name: str) -> str:
@@ -82,6 +82,11 @@ class RedisLedger:
     def offer(self, job: str, window: int, stale_s: float) -> list[str]:
         return [str(part) for part in self._run("offer", job, window, round(stale_s * 1000), FAILURE_WEIGHT)]
 
+    def upcoming(self, job: str) -> str | None:
+        with redis_errors(self._settings):
+            found = self._redis.zrange(f"{self._key(keys.ledger_job(job))}:offered", 0, 0, desc=True)
+        return str(found[0]) if found else None
+
     def claim(self, job: str, part: str, worker: str) -> Claim:
         verdict, attempt = self._run(
             "claim", job, part, worker, self._claim_ttl_ms, FAILURE_WEIGHT, round(LEAVE_TO_OTHERS_S * 1000)
@@ -97,6 +102,9 @@ class RedisLedger:
     def fail(self, job: str, part: str, attempt: int, error: str, weight: int, delay_s: float) -> str:
         delays_ms = (round(delay_s * 1000), round(MAX_DELAY_S * 1000))
         return str(self._run("fail", job, part, attempt, error, weight, *delays_ms))
+
+    def leave(self, job: str, part: str, attempt: int, reason: str) -> str:
+        return str(self._run("leave", job, part, attempt, reason, round(LEAVE_TO_OTHERS_S * 1000)))
 
     def move(self, job: str, target: JobState, error: str | None = None) -> JobState | None:
         state = self._run("move", job, target, error or "", *sorted(states_before(target)))
@@ -148,9 +156,10 @@ class RedisLedger:
         with redis_errors(self._settings):
             return dict(self._redis.hgetall(f"{self._key(keys.ledger_job(job))}:quarantine"))
 
-    def active(self) -> list[str]:
+    def unfinished(self) -> dict[str, int]:
         with redis_errors(self._settings):
-            return list(self._redis.zrange(self._key(keys.ACTIVE), 0, -1))
+            found = self._scripts["unfinished"](keys=[self._key(keys.LEDGER)])
+        return {str(job): int(parts) for job, parts in zip(found[::2], found[1::2], strict=True)}
 
     def jobs_of(self, avatar: str) -> dict[str, JobState]:
         found: dict[str, JobState] = {}

@@ -14,6 +14,7 @@ redis.call('HDEL', CULPRITS, part)
 local mended = redis.call('HDEL', QUARANTINE, part) == 1 and redis.call('HLEN', QUARANTINE) == 0
 redis.call('HINCRBY', JOB, 'frames_done', tonumber(string.match(ARGV[2], '%d+$')))
 touch()
+under_way(state)
 if part == 'assemble' then
   redis.call('HSET', JOB, 'output', ARGV[3])
   redis.call('HDEL', JOB, 'error')

@@ -38,6 +38,11 @@ local function release(part)
   redis.call('HDEL', PROGRESS, part)
 end
 
+-- What an unfailed job waited for, it waits for no more.
+local function under_way(state)
+  if state ~= 'failed' then redis.call('HDEL', JOB, 'error') end
+end
+
 local function fail_job(reason)
   local state = get('state')
   if state == 'queued' or state == 'running' or state == 'assembling' then

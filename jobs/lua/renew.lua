@@ -6,4 +6,5 @@ local holder = redis.call('HGET', HOLDERS, part)
 if not state or not holder or string.match(holder, '^%d+') ~= attempt then return 'lost' end
 redis.call('ZADD', CLAIMS, now + tonumber(ARGV[3]), part)
 redis.call('HSET', PROGRESS, part, ARGV[4])
+under_way(state)
 return 'held'

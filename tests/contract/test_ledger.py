@@ -104,7 +104,7 @@ def test_an_unknown_job_is_nothing_and_stays_nothing(ledger: Ledger) -> None:
     assert ledger.fail(job, "0", 1, "x", FAILURE_WEIGHT, 0) == "lost"
     assert ledger.move(job, JobState.CANCELLED) is None
     assert ledger.retry(job) is None
-    assert ledger.view(job) is None and ledger.active() == []
+    assert ledger.view(job) is None and ledger.unfinished() == {}
 
 
 def test_the_audio_track_is_offered_first_and_then_chunks_in_order(ledger: Ledger) -> None:
@@ -119,6 +119,21 @@ def test_no_more_than_a_window_is_under_way(ledger: Ledger) -> None:
     assert ledger.offer(job, 2, STALE_S) == ["1"]
     assert ledger.claim(job, "0", "w").granted
     assert ledger.offer(job, 2, STALE_S) == []  # claimed ones count, too
+
+
+def test_what_was_offered_last_and_is_not_taken_comes_next(ledger: Ledger) -> None:
+    job = opened(ledger, chunks=5)
+    assert ledger.upcoming(job) is None
+    assert ledger.upcoming(str(ULID())) is None
+    for window, part in ((1, "audio"), (2, "0"), (3, "1")):
+        assert ledger.offer(job, window, STALE_S) == [part]
+        assert ledger.upcoming(job) == part
+        time.sleep(0.002)  # the clock of Redis counts milliseconds
+    assert ledger.claim(job, "1", "w").granted
+    assert ledger.upcoming(job) == "0"
+    assert ledger.claim(job, "0", "w").granted
+    assert ledger.claim(job, "audio", "w").granted
+    assert ledger.upcoming(job) is None
 
 
 def test_a_part_goes_through_its_states(ledger: Ledger) -> None:
@@ -202,7 +217,7 @@ def test_assembly_comes_after_everything_else_and_ends_the_job(ledger: Ledger) -
     assert do(ledger, job, "assemble", 0) == "recorded"
     view = ledger.view(job)
     assert view is not None and (view.state, view.output, view.frames_done) == (JobState.DONE, "where", 30)
-    assert view.chunks_done == 3 and ledger.active() == []
+    assert view.chunks_done == 3 and ledger.unfinished() == {}
     assert ledger.claim(job, "assemble", "w").verdict == "done"
     assert ledger.finish(job, "assemble", RECORD, "elsewhere") == "duplicate"
 
@@ -261,7 +276,7 @@ def test_failures_are_tried_again_up_to_the_limit_and_then_the_job_fails(ledger:
     assert ledger.part_state(job, "1") is PartState.QUARANTINED
     assert ledger.claim(job, "1", "w").verdict == "quarantined"
     assert ledger.claim(job, "2", "w").verdict == "failed"
-    assert ledger.offer(job, 5, STALE_S) == [] and ledger.active() == []
+    assert ledger.offer(job, 5, STALE_S) == [] and ledger.unfinished() == {}
 
 
 def test_workers_that_vanish_again_and_again_quarantine_the_part(brief: Ledger) -> None:
@@ -358,6 +373,76 @@ def test_handing_back_counts_for_nothing(ledger: Ledger) -> None:
         assert ledger.fail(job, "0", claim.attempt, "told to stop", HANDED_BACK_WEIGHT, 0) == "again"
 
 
+def left(ledger: Ledger, job: str, part: str, worker: str = "w") -> str:
+    """A worker claims a part and leaves it to others."""
+    return ledger.leave(job, part, ledger.claim(job, part, worker).attempt, "it waits for a card")
+
+
+def test_a_part_that_is_left_to_others_counts_for_nothing_and_is_offered_again_after_a_while(ledger: Ledger) -> None:
+    job = opened(ledger, chunks=1, max_attempts=1)
+    ledger.offer(job, 4, STALE_S)
+    for _ in range(5):
+        assert left(ledger, job, "0") == "others"
+        assert ledger.part_state(job, "0") is PartState.PENDING
+    assert ledger.offer(job, 4, STALE_S) == [], "not at once, or a worker that is alone would do nothing else"
+    wait_until(lambda: ledger.offer(job, 4, STALE_S) == ["0"], 5, "the part to be offered again")
+    assert ledger.quarantine(job) == {}
+    assert ledger.claim(job, "0", "w").granted, "nobody has failed it"
+
+
+def test_a_job_says_what_it_waits_for_until_somebody_works_on_it(ledger: Ledger) -> None:
+    job = opened(ledger)
+    left(ledger, job, "0")
+    assert told(ledger, job) == "it waits for a card"
+    able = ledger.claim(job, "1", "able")
+    assert ledger.renew(job, "1", able.attempt, 3) == "held"
+    assert told(ledger, job) is None
+    left(ledger, job, "0")
+    assert told(ledger, job) is None, "somebody works on it"
+    ledger.finish(job, "1", RECORD)
+    left(ledger, job, "0")
+    assert told(ledger, job) == "it waits for a card"
+    do(ledger, job, "0")
+    assert told(ledger, job) is None
+
+
+@pytest.mark.parametrize("target", [JobState.CANCELLED, JobState.PAUSED])
+def test_a_job_that_is_stopped_waits_for_nothing_any_more(ledger: Ledger, target: JobState) -> None:
+    job = opened(ledger)
+    left(ledger, job, "0")
+    held = ledger.claim(job, "1", "w")
+    ledger.move(job, target)
+    assert told(ledger, job) is None
+    assert ledger.leave(job, "1", held.attempt, "too late") == ("lost" if target is JobState.CANCELLED else "others")
+    assert told(ledger, job) is None
+
+
+def test_a_failed_job_keeps_its_error_whatever_is_left_or_renewed(ledger: Ledger) -> None:
+    job = opened(ledger, max_attempts=1)
+    held, kept = ledger.claim(job, "1", "w"), ledger.claim(job, "2", "w")
+    ledger.fail(job, "0", ledger.claim(job, "0", "w").attempt, "broken", FAILURE_WEIGHT, 0)
+    ledger.renew(job, "2", kept.attempt, 1)
+    ledger.leave(job, "1", held.attempt, "it waits for a card")
+    ledger.finish(job, "2", RECORD)
+    ledger.move(job, JobState.CANCELLED)
+    assert told(ledger, job) == "broken"
+
+
+def test_only_the_holder_can_leave_a_part_to_others(ledger: Ledger) -> None:
+    job = opened(ledger)
+    attempt = ledger.claim(job, "0", "w").attempt
+    assert ledger.leave(job, "0", attempt + 1, "not mine") == "lost"
+    assert ledger.leave(str(ULID()), "0", 1, "no such job") == "lost"
+    assert ledger.part_state(job, "0") is PartState.CLAIMED
+
+
+def told(ledger: Ledger, job: str) -> str | None:
+    """The job's error."""
+    view = ledger.view(job)
+    assert view is not None
+    return view.error
+
+
 def test_a_failed_part_is_not_offered_before_its_delay(ledger: Ledger) -> None:
     job = opened(ledger, chunks=1)
     ledger.offer(job, 5, STALE_S)
@@ -387,7 +472,7 @@ def test_retry_takes_parts_out_of_quarantine_and_keeps_what_is_done(ledger: Ledg
     assert set(ledger.quarantine(job)) == {"2"}
     assert ledger.retry(job) is JobState.QUEUED
     view = ledger.view(job)
-    assert view is not None and view.error is None and view.chunks_done == 1 and job in ledger.active()
+    assert view is not None and view.error is None and view.chunks_done == 1 and job in ledger.unfinished()
     assert {"1", "2"} <= set(ledger.offer(job, 5, STALE_S))
     again = ledger.claim(job, "1", "w")
     assert again.granted and again.attempt > first.attempt  # no segment's name is used twice
@@ -416,7 +501,7 @@ def test_a_cancelled_job_gives_no_work_and_takes_none(ledger: Ledger) -> None:
     assert ledger.renew(job, "0", claim.attempt, 0) == "cancelled"
     assert ledger.finish(job, "0", RECORD) == "cancelled"
     assert ledger.claim(job, "1", "w").verdict == "cancelled"
-    assert ledger.offer(job, 5, STALE_S) == [] and ledger.active() == [] and ledger.records(job) == {}
+    assert ledger.offer(job, 5, STALE_S) == [] and ledger.unfinished() == {} and ledger.records(job) == {}
 
 
 def test_a_paused_job_lets_its_chunks_finish_and_goes_on_later(ledger: Ledger) -> None:
@@ -427,9 +512,9 @@ def test_a_paused_job_lets_its_chunks_finish_and_goes_on_later(ledger: Ledger) -
     assert ledger.claim(job, "1", "w").verdict == "paused"
     assert ledger.renew(job, "0", claim.attempt, 1) == "held"
     assert ledger.finish(job, "0", RECORD) == "recorded"
-    assert job not in ledger.active()  # it takes no share of the workers
+    assert job not in ledger.unfinished()  # it takes no share of the workers
     assert ledger.move(job, JobState.QUEUED) is JobState.QUEUED
-    assert job in ledger.active() and ledger.offer(job, 5, STALE_S)
+    assert job in ledger.unfinished() and ledger.offer(job, 5, STALE_S)
 
 
 def test_what_was_offered_before_a_pause_is_offered_again_after_it(ledger: Ledger) -> None:
@@ -570,6 +655,16 @@ def test_the_removal_of_somebody_killed_runs_out(ledger: Ledger, monkeypatch: py
     wait_until(lambda: ledger.begin_removal("e" * 64, "next"), 5, "the removal to run out")
     monkeypatch.undo()
     assert ledger.begin_removal("e" * 64, "next") and not ledger.begin_removal("e" * 64, "killed")
+
+
+def test_what_is_not_finished_is_counted_down_to_the_assembly_of_every_job_oldest_first(ledger: Ledger) -> None:
+    jobs = [opened(ledger, chunks) for chunks in (3, 1, 2)]
+    assert list(ledger.unfinished().items()) == list(zip(jobs, (5, 3, 4), strict=True))
+    ledger.claim(jobs[1], "0", "w")  # what is claimed is not finished
+    finish_all(ledger, jobs[0])
+    assert ledger.unfinished() == {jobs[0]: 1, jobs[1]: 3, jobs[2]: 4}
+    do(ledger, jobs[0], "assemble", 0)
+    assert ledger.unfinished() == {jobs[1]: 3, jobs[2]: 4}
 
 
 def test_workers_count_while_they_are_seen(ledger: Ledger) -> None:

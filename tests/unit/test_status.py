@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from math import ceil
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,11 @@ from hypothesis import strategies as st
 from infra.errors import NotFound, Rejected
 from infra.store_directory import DirectoryStore
 from jobs import keys
-from jobs.dispatch import FORGOTTEN_OFFER_S, STALE_OFFER_S, dispatch, window_size
-from jobs.ledger import JobTicket, JobView
+from jobs.dispatch import FORGOTTEN_OFFER_S, MIN_WINDOW, STALE_OFFER_S, dispatch, window_size
+from jobs.ledger import JobTicket, JobView, Record
 from jobs.ledger_memory import MemoryLedger
 from jobs.manifest import Encoding, Manifest, write_manifest
-from jobs.states import JobState
+from jobs.states import JobState, PartState
 from jobs.status import read_status, status_from_view
 
 JOB, OTHER_JOB = "01ARZ3NDEKTSV4RRFFQ69G5FAV", "01ARZ3NDEKTSV4RRFFQ69G5FAW"
@@ -155,17 +154,29 @@ def test_what_is_no_job_id_is_refused(store: DirectoryStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("workers", "active_jobs", "window"),
-    [(0, 0, 2), (0, 1, 2), (1, 1, 2), (2, 1, 4), (8, 1, 16), (8, 3, 6), (8, 4, 4), (8, 100, 2), (1000, 3, 667)],
+    ("parts", "jobs", "window"),
+    [(0, 1, 2), (2, 1, 2), (4, 1, 4), (16, 1, 16), (16, 3, 6), (16, 4, 4), (16, 100, 2), (2000, 3, 667)],
 )
-def test_a_jobs_window_is_twice_its_share_of_the_workers(workers: int, active_jobs: int, window: int) -> None:
-    assert window_size(workers, active_jobs) == window
+def test_long_jobs_have_equal_shares(parts: int, jobs: int, window: int) -> None:
+    assert window_size(parts, [5000] * jobs) == window
 
 
-@given(workers=st.integers(1, 10_000), active_jobs=st.integers(1, 10_000))
-def test_all_windows_together_keep_every_worker_busy_twice_over(workers: int, active_jobs: int) -> None:
-    assert window_size(workers, active_jobs) * active_jobs >= 2 * workers
-    assert window_size(workers, active_jobs) <= max(2, ceil(2 * workers / active_jobs))
+@pytest.mark.parametrize(
+    ("unfinished", "window"),
+    [([3600, 1], 999), ([12] * 20 + [3600], 760), ([12] * 20 + [3600, 3600], 380), ([1, 10, 3600, 500], 495)],
+)
+def test_what_short_jobs_leave_of_their_share_goes_to_the_long_ones(unfinished: list[int], window: int) -> None:
+    assert window_size(1000, unfinished) == window
+
+
+@given(parts=st.integers(0, 10_000), unfinished=st.lists(st.integers(1, 5_000), max_size=100))
+def test_as_many_parts_are_under_way_as_there_should_be_or_all_that_there_are(
+    parts: int, unfinished: list[int]
+) -> None:
+    window = window_size(parts, unfinished)
+    under_way = sum(min(window, wanted) for wanted in unfinished)
+    assert under_way >= min(parts, sum(unfinished))
+    assert under_way < parts + len(unfinished) or window == MIN_WINDOW or under_way == sum(unfinished) <= parts
 
 
 class Clock:
@@ -198,6 +209,16 @@ def test_every_job_gets_its_window_and_no_more_however_often_one_asks() -> None:
     assert len(first) == len(set(first)) == 10
     assert {job: sum(one == job for one, _ in first) for job in (JOB, OTHER_JOB)} == {JOB: 5, OTHER_JOB: 5}
     assert [rings(ledger) for _ in range(3)] == [[], [], []]
+
+
+def test_a_job_that_is_being_assembled_keeps_nobody_from_the_others() -> None:
+    ledger = ledger_with(JOB, OTHER_JOB, workers=5, clock=Clock())
+    for part in ["audio", *map(str, range(50))]:
+        attempt = ledger.claim(JOB, part, "worker-0").attempt
+        ledger.finish(JOB, part, Record(attempt, "ab" * 32, 1, 100))
+    assert [part for job, part in rings(ledger) if job == JOB] == ["assemble"]
+    assert len(rings(ledger, jobs=[OTHER_JOB])) == 0  # its nine were rung for above
+    assert sum(ledger.part_state(OTHER_JOB, str(chunk)) is PartState.OFFERED for chunk in range(50)) == 8
 
 
 def test_only_the_jobs_that_were_named_are_offered() -> None:
