@@ -16,6 +16,7 @@ QUEUE = "render"
 """The queue's name, for those who send, those who work and those who watch."""
 
 Providers = Literal["auto", "cuda", "tensorrt", "cpu"]
+Precision = Literal["float32", "float16"]
 
 
 def default_home() -> Path:
@@ -62,7 +63,14 @@ class Settings(BaseSettings):
     threads: int = Field(default=0, ge=0)
     """Threads of one network run on the CPU; 0 leaves it to ONNX Runtime, which takes one per physical core."""
     batch: int = Field(default=0, ge=0, le=256)
-    """Frames in one network run; 0 chooses 1 on the CPU and 8 on an accelerator."""
+    """Frames in one network run; 0 chooses 1 on the CPU, and on an accelerator what a short run finds fastest."""
+    cache_mb: int = Field(default=0, ge=0)
+    """Memory, in 10^6 bytes, for what the generator knows of template frames, on the device that renders; 0 takes a
+    quarter of what is free on the CPU, and 4 000 on an accelerator."""
+    precision: Precision = "float32"
+    """In what the generator calculates; halves cost less on GPUs and are off by a grey level here and there."""
+    cuda_graphs: bool = False
+    """Whether CUDA replays the generator as one recorded graph."""
     avatars: Annotated[tuple[str, ...], NoDecode] = ()
     """Names or digests, separated by commas, that a worker loads and proves before its first task."""
     max_attempts: int = Field(default=3, ge=1)

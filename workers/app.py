@@ -23,7 +23,7 @@ from jobs.avatars import resolve
 from jobs.fleet import Fleet
 from jobs.messages import ASSEMBLE, ENCODE_AUDIO, RENDER_CHUNK
 from jobs.scratch import sweep_scratch
-from workers.canary import prove_with_demo
+from workers.canary import prove, prove_with_demo
 from workers.tasks import PartRunner
 from workers.warm import WarmAvatars
 
@@ -98,7 +98,7 @@ def _add_tasks(fleet: Fleet, node: str, failed: int, proved: mmap.mmap) -> None:
 def _start_runner(fleet: Fleet, node: str) -> PartRunner:
     """In the child: load and prove what this worker must be able to do."""
     settings = fleet.settings
-    avatars = WarmAvatars(fleet.store, settings)
+    avatars = WarmAvatars(fleet.store, settings, prove)
     if settings.avatars:
         for ref in settings.avatars[: settings.warm_avatars]:
             avatars.get(resolve(ref, fleet.store))

@@ -7,16 +7,17 @@ from typing import Annotated
 import typer
 
 from infra.errors import EXIT_FAILED
-from jobs.cli import AllowTruncated, Avatar, ChunkFrames, Crf, LengthOption, PresetOption
+from jobs.cli import AllowTruncated, Avatar, ChunkFrames, CodecOption, Crf, LengthOption, PresetOption
 from jobs.console import Json, print_result, say
 from workers.avatar.commands import avatar_app
+from workers.bench.command import bench
 
 DEMO_WORKERS = 2
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to `lipsync`."""
-    for command in (demo, render, up, worker):
+    for command in (demo, render, up, worker, bench):
         app.command()(command)
     app.add_typer(avatar_app, name="avatar")
 
@@ -32,6 +33,7 @@ def render(
     chunk_frames: ChunkFrames = 250,
     crf: Crf = 20,
     preset: PresetOption = "veryfast",
+    codec: CodecOption = "libx264",
     allow_truncated: AllowTruncated = False,
     as_json: Json = False,
 ) -> None:
@@ -48,6 +50,7 @@ def render(
         chunk_frames=chunk_frames,
         crf=crf,
         preset=preset,  # type: ignore[arg-type]  # the manifest refuses what is none
+        codec=codec,
         allow_truncated=allow_truncated,
         require_consent=settings.require_consent,
     )

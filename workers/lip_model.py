@@ -1,20 +1,18 @@
-"""The two networks of an avatar in warm ONNX Runtime sessions, on what the session really got."""
+"""The two networks of an avatar as its pack holds them: loaded, checked, and run in batches of one fixed size.
 
-import sys
-from contextlib import redirect_stdout
+Rendering takes the generator apart (see `workers.painter`); this is the whole, which packs are made and checked with.
+"""
+
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import structlog
 
-from infra.errors import Failed, Rejected
-from infra.settings import Providers, Settings
-
-log = structlog.get_logger(__name__)
+from infra.errors import Rejected
+from infra.settings import Settings
+from workers.sessions import open_session, runs_on
 
 Float32 = npt.NDArray[np.float32]
 Shape = tuple[int | None, ...]
@@ -25,18 +23,7 @@ PICTURES: Shape = (None, 3, 320, 320)
 MEL_WINDOWS: Shape = (None, 1, 80, 16)
 FEATURES: Shape = (None, 512)
 
-_PROVIDER_NAMES = {
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "cpu": "CPUExecutionProvider",
-}
 ACCELERATOR_BATCH = 8
-PROVIDING = ("onnxruntime", "onnxruntime-gpu")
-"""The packages of the extras `cpu` and `gpu`: both contain the same module."""
-
-
-class NotANetwork(Failed):
-    """ONNX Runtime cannot load the file, whatever network it should be."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +58,6 @@ class LipModel:
 
     audio_encoder: Network
     generator: Network
-    provider: str
-    """What the generator's session really runs on, as ONNX Runtime names it."""
 
     @property
     def batch(self) -> int:
@@ -95,8 +80,7 @@ def load_lip_model(generator: Path, audio_encoder: Path, settings: Settings) -> 
         Failed: a file cannot be loaded, or the provider that was asked for is not there.
         Rejected: the networks are of another kind than the render contract's.
     """
-    pictures, features = load_generator(generator, settings), load_audio_encoder(audio_encoder, settings)
-    return LipModel(features, pictures, str(pictures.session.get_providers()[0]))
+    return LipModel(load_audio_encoder(audio_encoder, settings), load_generator(generator, settings))
 
 
 def load_generator(path: Path, settings: Settings) -> Network:
@@ -104,13 +88,15 @@ def load_generator(path: Path, settings: Settings) -> Network:
     return _load(path, settings, (FACES, AUDIO), PICTURES)
 
 
-def load_audio_encoder(path: Path, settings: Settings) -> Network:
-    """Load the network that hears; raises as `load_lip_model` does."""
-    return _load(path, settings, (MEL_WINDOWS,), FEATURES)
+def load_audio_encoder(path: Path, settings: Settings, engines: Path | None = None) -> Network:
+    """Load the network that hears; raises as `load_lip_model` does. For `engines` see `sessions.open_session`."""
+    return _load(path, settings, (MEL_WINDOWS,), FEATURES, engines)
 
 
-def _load(path: Path, settings: Settings, inputs: tuple[Shape, ...], output: Shape) -> Network:
-    session = _open_session(path, settings)
+def _load(
+    path: Path, settings: Settings, inputs: tuple[Shape, ...], output: Shape, engines: Path | None = None
+) -> Network:
+    session = open_session(path, settings, engines=engines)
     found = session.get_inputs()
     if len(found) != len(inputs):
         raise Rejected(
@@ -123,8 +109,7 @@ def _load(path: Path, settings: Settings, inputs: tuple[Shape, ...], output: Sha
     if len(sizes) > 1:
         raise Rejected(f"{path.name} was exported for several batch sizes at once, {sorted(sizes)}: export it anew.")
     exported = sizes.pop() if sizes else None
-    on_cpu = session.get_providers()[0] == _PROVIDER_NAMES["cpu"]
-    batch = exported or settings.batch or (1 if on_cpu else ACCELERATOR_BATCH)
+    batch = exported or settings.batch or (1 if runs_on(session) == "cpu" else ACCELERATOR_BATCH)
     return Network(session, tuple(tensor.name for tensor in found), session.get_outputs()[0].name, batch)
 
 
@@ -143,67 +128,3 @@ def _check_tensor(path: Path, role: str, tensor: Any, expected: Shape) -> None:
         f"The {role} {tensor.name!r} of {path.name} is {tensor.type} of shape {shape}, but float32 {wanted} is "
         f"expected. That is the export of {hint}."
     )
-
-
-def _open_session(path: Path, settings: Settings) -> Any:
-    try:
-        import onnxruntime  # large, and absent on clients that only submit
-    except ImportError:
-        raise Failed("Rendering needs ONNX Runtime: install lipsync-fleet with its extra `cpu` or `gpu`.") from None
-    if all(_is_installed(package) for package in PROVIDING):
-        raise Failed(
-            "Both onnxruntime and onnxruntime-gpu are installed and overwrite each other: keep only one extra."
-        )
-    onnxruntime.disable_telemetry_events()
-    provider = choose_provider(settings.providers, onnxruntime.get_available_providers())
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.intra_op_num_threads = settings.threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning burns the encoder's cores
-    wanted: list[Any] = [_PROVIDER_NAMES["cpu"]]
-    if provider != "cpu":
-        onnxruntime.preload_dlls()
-        # TF32 rounds to 10 bits of mantissa, more than the one grey level that machines may differ by.
-        tuning = {"device_id": str(settings.device)} | ({"use_tf32": "0"} if provider == "cuda" else {})
-        wanted.insert(0, (_PROVIDER_NAMES[provider], tuning))
-    try:
-        with redirect_stdout(sys.stderr):  # where it prints when it tries again without the accelerator
-            session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
-    except Exception as error:  # onnxruntime's exceptions share no base class
-        reason = str(error).splitlines()[0][:300]
-        raise NotANetwork(f"{path.name} cannot be loaded as an ONNX network: {reason}") from error
-    got = session.get_providers()[0]
-    if got != _PROVIDER_NAMES[provider] and settings.providers == "auto":
-        log.warning("no_accelerator", asked=provider, got=got, network=path.name)
-    elif got != _PROVIDER_NAMES[provider]:
-        raise Failed(
-            f"{provider} was asked of ONNX Runtime, but the session runs on {got}: check the driver and the CUDA "
-            "libraries, or set LIPSYNC_PROVIDERS=cpu."
-        )
-    return session
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        version(package)
-    except PackageNotFoundError:
-        return False
-    return True
-
-
-def choose_provider(asked: Providers, available: list[str]) -> str:
-    """Which provider to ask of a session; `auto` takes CUDA where this build of ONNX Runtime has it, else the CPU.
-
-    Raises:
-        Failed: the provider that was asked for is not in this build.
-    """
-    if asked == "auto":
-        return "cuda" if _PROVIDER_NAMES["cuda"] in available else "cpu"
-    if _PROVIDER_NAMES[asked] not in available:
-        raise Failed(
-            f"LIPSYNC_PROVIDERS={asked} was asked for, but this ONNX Runtime offers only {', '.join(available)}: "
-            "install the extra `gpu`, or set LIPSYNC_PROVIDERS=cpu."
-        )
-    return asked

@@ -5,14 +5,16 @@ It takes the fleet's own steps in the fleet's own order, with a temporary direct
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
 
 from infra.errors import Failed, NotFound, Rejected
 from infra.media_audio import encode_m4a
+from infra.media_codecs import demand_encoder
 from infra.media_decode import open_audio
 from infra.media_mux import remux
 from infra.media_source import AudioSource
@@ -20,10 +22,11 @@ from infra.media_trim import TrimmedSource
 from infra.object_store import ObjectStore, open_store
 from infra.settings import Settings
 from infra.store_directory import DirectoryStore
+from jobs import keys
 from jobs.assemble import AUDIO_BIT_RATE
 from jobs.avatars import resolve
 from jobs.console import check_output
-from jobs.job_audio import store_job_audio
+from jobs.job_audio import read_job_audio, store_job_audio
 from jobs.manifest import Manifest
 from jobs.progress import Report
 from jobs.scratch import scratch_folder
@@ -32,11 +35,13 @@ from jobs.timing import Span
 from workers.avatar.cache import fetch_pack
 from workers.avatar.demo import DEMO, demo_pack
 from workers.avatar.pack import Pack, open_pack
-from workers.avatar.template import open_template
-from workers.lip_model import load_lip_model
-from workers.render.crop import Picture
-from workers.segment import render_segment
-from workers.warm import WarmAvatar
+from workers.avatar.template import Template
+from workers.pipeline import Painted
+from workers.segment import paint_chunk, store_segment
+from workers.stopwatch import Stopwatch
+from workers.warm import WarmAvatar, warm_up
+
+ONLY_ATTEMPT = 1
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,13 @@ class Rendered:
 
 
 def render_locally(
-    request: JobRequest, avatar: str, outputs: Outputs, settings: Settings, report: Report, part: tuple[int, int | None]
+    request: JobRequest,
+    avatar: str,
+    outputs: Outputs,
+    settings: Settings,
+    report: Report,
+    part: tuple[int, int | None],
+    stopwatch: Stopwatch | None = None,
 ) -> Rendered:
     """Render a job, or the output frames `part` (start, stop or None) of it, in this process.
 
@@ -74,6 +85,8 @@ def render_locally(
     _check_outputs(outputs)
     pack = open_avatar(avatar, settings)
     check_request(request, pack.digest, pack.spec)
+    if outputs.video is not None:
+        demand_encoder(request.codec, settings.device)
     with scratch_folder() as folder:
         store = DirectoryStore(folder)
         with open_audio(request.audio, allow_truncated=request.allow_truncated) as source:
@@ -81,12 +94,9 @@ def render_locally(
             samples = store_job_audio(source, job, store)
             manifest = make_manifest(request, job, pack.digest, pack.spec, samples, source.extension)
         frames = _span(manifest, part)
-        warm = WarmAvatar(
-            load_lip_model(pack.generator, pack.audio_encoder, settings),
-            open_template(pack, settings.cache, settings.cache_disk_mb),
-        )
+        warm = warm_up(pack, settings)
         started_s = time.monotonic()
-        segments = list(_segments(manifest, frames, warm, store, folder, outputs, report, settings.threads))
+        segments = list(_segments(manifest, frames, warm, store, outputs, report, settings, stopwatch or Stopwatch()))
         if outputs.video is not None:
             report(frames.size, frames.size, None, None, "assembling")
             track = folder / "audio.m4a"
@@ -94,7 +104,7 @@ def render_locally(
                 encode_m4a(source, track, bit_rate=AUDIO_BIT_RATE)
             exceeds = manifest.length == "reference"
             remux(segments, track, outputs.video, fps=manifest.fps, frames=frames.size, audio_may_exceed=exceeds)
-        return Rendered(frames, manifest.frames_total, time.monotonic() - started_s, warm.model.provider)
+        return Rendered(frames, manifest.frames_total, time.monotonic() - started_s, warm.painter.provider)
 
 
 def open_avatar(ref: str, settings: Settings) -> Pack:
@@ -150,29 +160,35 @@ def _segments(
     frames: Span,
     avatar: WarmAvatar,
     store: ObjectStore,
-    folder: Path,
     outputs: Outputs,
     report: Report,
-    threads: int,
+    settings: Settings,
+    stopwatch: Stopwatch,
 ) -> Iterator[Path]:
     started_s, done = time.monotonic(), 0
+    read_audio = partial(read_job_audio, manifest.job, store)
 
-    def watch(index: int, picture: Picture) -> None:
+    def watch(face: Painted) -> None:
         nonlocal done
         done += 1
         if outputs.frames is not None:
-            _write_png(outputs.frames / f"{index:06d}.png", picture)
+            _write_png(outputs.frames / f"{face.frame:06d}.png", face, avatar.template)
         fps = done / max(time.monotonic() - started_s, 1e-6)
         report(done, frames.size, fps, (frames.size - done) / fps, "rendering")
 
-    for start in range(frames.start, frames.stop, manifest.chunk_frames):
+    for number, start in enumerate(range(frames.start, frames.stop, manifest.chunk_frames)):
         chunk = Span(start, min(start + manifest.chunk_frames, frames.stop))
-        path = None if outputs.video is None else folder / f"segment-{start:08d}.mp4"
-        render_segment(manifest, chunk, avatar, store, path, watch, threads)
-        if path is not None:
-            yield path
+        if outputs.video is None:
+            with closing(paint_chunk(manifest, chunk, avatar, read_audio, stopwatch)) as painted:
+                for face in painted:
+                    watch(face)
+        else:
+            key = keys.segment(manifest.job, number, ONLY_ATTEMPT)
+            store_segment(manifest, chunk, avatar, read_audio, store, key, ONLY_ATTEMPT, watch, settings, stopwatch)
+            yield Path(store.location(key))
 
 
-def _write_png(path: Path, picture: Picture) -> None:
-    if not cv2.imwrite(str(path), picture):
+def _write_png(path: Path, face: Painted, template: Template) -> None:
+    pasted = template.paste(face.template_frame, face.face)
+    if not cv2.imwrite(str(path), template.picture(face.template_frame, pasted)):
         raise Failed(f"{path} could not be written: the disk may be full or the folder write-protected.")

@@ -1,65 +1,111 @@
-"""From a job's audio and an avatar to finished frames, batch by batch."""
+"""From a job's audio and an avatar to finished frames: stages that work at the same time, batch by batch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from jobs.timing import Span, feature_count, hearing, mel_frame_count
+from jobs.timing import Span, conditioning_features, feature_count, hearing, mel_frame_count
 from workers.avatar.template import Template
-from workers.lip_model import LipModel
-from workers.render.composite import face_picture, paste
-from workers.render.crop import Picture, network_input
+from workers.painter import Painter
+from workers.render.crop import Picture
 from workers.render.mel import mel_spectrogram
+from workers.render.planes import Planes
 from workers.render.template import template_index
 from workers.render.windows import conditioning, mel_windows
+from workers.stages import ahead, ahead_of_each
+from workers.stopwatch import Stage, Stopwatch
 
-ReadAudio = Callable[[Span], npt.NDArray[np.float32]]
+Float32 = npt.NDArray[np.float32]
+
+ReadAudio = Callable[[Span], Float32]
 """Gives a range of the job's samples: float32, 16 kHz mono."""
 
-
-def hear(
-    model: LipModel, read_audio: ReadAudio, samples: int, frames_total: int, frames: Span
-) -> npt.NDArray[np.float32]:
-    """What each of `frames` hears.
-
-    Args:
-        model: its audio encoder is used.
-        read_audio: access to the job's audio; asked once, for exactly what the frames hear.
-        samples: samples of the whole job.
-        frames_total: output frames of the whole job.
-        frames: half-open range of output frames.
-
-    Returns:
-        float32 (frames.size, 32, 16, 16), the same bits whatever range a frame is part of.
-    """
-    heard = hearing(frames, frames_total, samples)
-    spectrogram = mel_spectrogram(read_audio(heard.samples), heard.samples, samples, heard.mel)
-    embedded = model.encode(mel_windows(spectrogram, heard.mel, mel_frame_count(samples), heard.features))
-    return conditioning(embedded, heard.features, feature_count(samples), frames_total, frames)
+HEARD_AHEAD_FRAMES: Final = 16
+PAINTED_AHEAD_FRAMES: Final = 8
+COMPOSED_AHEAD_FRAMES: Final = 8
 
 
-def render_frames(
-    model: LipModel, template: Template, audio: npt.NDArray[np.float32], frames: Span
-) -> Iterator[Picture]:
-    """Render a range of output frames, in order.
+class AudioEncoder(Protocol):
+    """Whoever can turn mel windows float32 (N, 1, 80, 16) into audio features float32 (N, 512)."""
 
-    Args:
-        model: the avatar's networks.
-        template: the avatar's template clip.
-        audio: what `hear` returned for these frames.
-        frames: half-open range of output frames, counted over the whole job.
+    def encode(self, windows: Float32) -> Float32: ...
+
+
+class Part(NamedTuple):
+    """Frames of a job that are to be rendered."""
+
+    read_audio: ReadAudio
+    """Asked once, for exactly what the frames hear."""
+    samples: int
+    """Of the whole job."""
+    frames_total: int
+    """Of the whole job."""
+    frames: Span
+
+
+class Painted(NamedTuple):
+    """The face of one output frame."""
+
+    frame: int
+    """Its index, counted over the whole job."""
+    template_frame: int
+    face: Picture
+    """uint8 (320, 320, 3), BGR."""
+
+
+def hear(model: AudioEncoder, part: Part, batch: int, stopwatch: Stopwatch) -> Generator[tuple[Span, Float32]]:
+    """What the frames of a part hear, batch by batch, features being made as frames need them.
 
     Yields:
-        uint8 (H, W, 3), BGR.
+        Output frames, and what they are conditioned on: float32 (frames, 32, 16, 16), the same bits whatever part and
+        batch a frame belongs to.
     """
-    for start in range(frames.start, frames.stop, model.batch):
-        batch = range(start, min(start + model.batch, frames.stop))
-        indices = [template_index(frame, len(template)) for frame in batch]
-        faces = np.stack([network_input(template.crops[index]) for index in indices])
-        heard = audio[batch.start - frames.start : batch.stop - frames.start]
-        for index, picture in zip(indices, model.generate(faces, heard), strict=True):
-            face = face_picture(picture)
-            yield paste(
-                template.frames[index], template.crops[index], face, template.boxes[index], template.keep_mask(index)
-            )
+    _, samples, frames_total, frames = part
+    heard, features = hearing(frames, frames_total, samples), feature_count(samples)
+    audio = part.read_audio(heard.samples)
+    with stopwatch.measure(Stage.AUDIO):
+        spectrogram = mel_spectrogram(audio, heard.samples, samples, heard.mel)
+        windows = mel_windows(spectrogram, heard.mel, mel_frame_count(samples), heard.features)
+    embedded, known = np.empty((heard.features.size, 512), np.float32), 0
+    for start in range(frames.start, frames.stop, batch):
+        now = Span(start, min(start + batch, frames.stop))
+        with stopwatch.measure(Stage.AUDIO):
+            needed = conditioning_features(now, frames_total, features).stop - heard.features.start
+            if needed > known:
+                embedded[known:needed] = model.encode(windows[known:needed])
+                known = needed
+            conditions = conditioning(embedded, heard.features, features, frames_total, now)
+        yield now, conditions
+
+
+def paint(
+    model: AudioEncoder, painter: Painter, template_frames: int, part: Part, stopwatch: Stopwatch
+) -> Generator[Painted]:
+    """Draw the faces of a part's frames, in order, hearing ahead meanwhile."""
+    depth = -(-HEARD_AHEAD_FRAMES // painter.batch)
+    with closing(ahead(hear(model, part, painter.batch, stopwatch), depth)) as heard:
+        for frames, conditions in heard:
+            indices = [template_index(frame, template_frames) for frame in range(*frames)]
+            faces = painter.paint(indices, conditions, stopwatch)
+            yield from map(Painted, range(*frames), indices, faces)
+
+
+def compose(
+    painted: Iterator[Painted], template: Template, threads: int, stopwatch: Stopwatch
+) -> Generator[tuple[Painted, Planes]]:
+    """Put faces into their template frames, in order, while the next ones are painted.
+
+    Yields:
+        A face, and the frame as the encoder takes it: uint8 (H * 3 // 2, W).
+    """
+
+    def one(face: Painted) -> tuple[Painted, Planes]:
+        with stopwatch.measure(Stage.PASTE):
+            pasted = template.paste(face.template_frame, face.face)
+        with stopwatch.measure(Stage.COLOUR):
+            return face, template.compose(face.template_frame, pasted)
+
+    return ahead_of_each(one, ahead(painted, PAINTED_AHEAD_FRAMES), threads, COMPOSED_AHEAD_FRAMES)

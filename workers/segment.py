@@ -1,60 +1,116 @@
-"""One chunk of a job, rendered and encoded into its segment."""
+"""One chunk of a job: rendered, encoded and stored, all at the same time."""
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing
+from typing import Final
 
+from infra.media_output import Blocks
 from infra.media_video import SegmentEncoder, VideoFormat
 from infra.object_store import ObjectStore
-from jobs.job_audio import read_job_audio
+from infra.settings import Settings
+from jobs.assemble import store_blocks
+from jobs.ledger import Record
 from jobs.manifest import Manifest
 from jobs.timing import Span
-from workers.pipeline import hear, render_frames
-from workers.render.crop import Picture
+from workers.pipeline import Painted, Part, ReadAudio, compose, paint
+from workers.stopwatch import Stage, Stopwatch
 from workers.warm import WarmAvatar
 
-Watch = Callable[[int, Picture], None]
-"""Sees every frame before it is encoded: its global index and uint8 (H, W, 3) BGR. May raise to stop the work."""
+COMPOSING_THREADS: Final = 2
+"""A frame of 1280x720 takes one of them half a millisecond."""
+
+Watch = Callable[[Painted], None]
+"""Sees the face of every frame before it is encoded. May raise to stop the work."""
 
 
-def render_segment(
-    manifest: Manifest,
-    frames: Span,
-    avatar: WarmAvatar,
-    store: ObjectStore,
-    path: Path | None,
-    watch: Watch,
-    threads: int = 0,
-) -> None:
-    """Render a range of a job's frames into an MP4 segment.
+def paint_chunk(
+    manifest: Manifest, frames: Span, avatar: WarmAvatar, read_audio: ReadAudio, stopwatch: Stopwatch
+) -> Generator[Painted]:
+    """The faces of a range of a job's frames, in order.
 
     Args:
         manifest: the job.
         frames: half-open range of output frames.
         avatar: the job's avatar.
         store: where the job audio is.
-        path: the segment's file; None only shows the frames to `watch`.
-        watch: called for each frame, between network runs as a rule.
-        threads: of the video encoder, 0 for as many as it likes.
+        stopwatch: records the stages.
     """
-    heard = hear(
-        avatar.model,
-        lambda span: read_job_audio(manifest.job, store, span),
-        manifest.samples,
-        manifest.frames_total,
-        frames,
-    )
-    pictures = enumerate(render_frames(avatar.model, avatar.template, heard, frames), frames.start)
-    if path is None:
-        for index, picture in pictures:
-            watch(index, picture)
-        return
-    with SegmentEncoder(path, video_format(manifest), first_frame=frames.start, threads=threads) as encoder:
-        for index, picture in pictures:
-            watch(index, picture)
-            encoder.write(picture)
+    part = Part(read_audio, manifest.samples, manifest.frames_total, frames)
+    return paint(avatar, avatar.painter, len(avatar.template), part, stopwatch)
+
+
+def store_segment(
+    manifest: Manifest,
+    frames: Span,
+    avatar: WarmAvatar,
+    read_audio: ReadAudio,
+    store: ObjectStore,
+    key: str,
+    attempt: int,
+    watch: Watch,
+    settings: Settings,
+    stopwatch: Stopwatch,
+) -> Record:
+    """Render a range of a job's frames into an MP4 segment that is stored while it grows.
+
+    Args:
+        manifest: the job.
+        frames: half-open range of output frames.
+        avatar: the job's avatar.
+        read_audio: gives the job audio.
+        store: where the segment goes.
+        key: under which the segment is stored; nothing is, when this raises.
+        attempt: for the record.
+        watch: called for each frame, between network runs as a rule.
+        settings: threads and device of the video encoder.
+        stopwatch: records the stages.
+    """
+    painted = paint_chunk(manifest, frames, avatar, read_audio, stopwatch)
+    with ExitStack() as tail:
+
+        def blocks() -> Iterator[bytes]:
+            with closing(_encode(manifest, frames, painted, avatar, watch, settings, stopwatch)) as encoded:
+                for block in encoded:
+                    with stopwatch.measure(Stage.UPLOAD):
+                        yield block
+            tail.enter_context(stopwatch.measure(Stage.UPLOAD))  # what is left to do when all is made
+
+        return store_blocks(blocks(), key, attempt, store, frames.size)
+
+
+def _encode(
+    manifest: Manifest,
+    frames: Span,
+    painted: Iterator[Painted],
+    avatar: WarmAvatar,
+    watch: Watch,
+    settings: Settings,
+    stopwatch: Stopwatch,
+) -> Generator[bytes]:
+    """The segment's bytes, as soon as the encoder lets go of them."""
+    blocks = Blocks()
+    with (
+        closing(compose(painted, avatar.template, COMPOSING_THREADS, stopwatch)) as composed,
+        SegmentEncoder(
+            blocks,
+            video_format(manifest),
+            first_frame=frames.start,
+            threads=settings.threads,
+            device=settings.device,
+        ) as encoder,
+    ):
+        for face, planes in composed:
+            watch(face)
+            with stopwatch.measure(Stage.ENCODE):
+                encoder.write(planes)
+            if block := blocks.take():
+                yield block
+    yield blocks.take()
 
 
 def video_format(manifest: Manifest) -> VideoFormat:
     """How the job's segments are encoded."""
     encoding = manifest.encoding
-    return VideoFormat(manifest.width, manifest.height, manifest.fps, encoding.crf, encoding.preset)
+    return VideoFormat(
+        manifest.width, manifest.height, manifest.fps, encoding.crf, encoding.preset, codec=encoding.codec
+    )

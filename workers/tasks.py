@@ -5,32 +5,40 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
 from infra.errors import ClaimLost, LipsyncError, Rejected, Transient
+from infra.media_codecs import encoding_problem
 from infra.object_store import ObjectStore
 from infra.settings import Settings
 from jobs import keys
-from jobs.assemble import assemble_video, encode_audio_track, store_part
+from jobs.assemble import assemble_video, encode_audio_track
 from jobs.ledger import FAILURE_WEIGHT, HANDED_BACK_WEIGHT, TRANSIENT_WEIGHT, Claim, Ledger, Record
-from jobs.manifest import Manifest, read_manifest
+from jobs.manifest import Manifest
 from jobs.messages import part_of
-from jobs.scratch import scratch_folder
 from jobs.states import ASSEMBLE_PART, AUDIO_PART
 from jobs.status import status_from_view
 from workers.claims import ClaimKeeper
-from workers.segment import render_segment
+from workers.job_reader import JobReader
+from workers.segment import store_segment
+from workers.stopwatch import Stopwatch
 from workers.warm import WarmAvatars
 
 log = structlog.get_logger(__name__)
 
 FIRST_DELAY_S = 1.0
+OTHERS = "others"
 RECORD_PATIENCE_S = 300.0
 RECORD_AGAIN_S = 1.0
+
+
+class _LeftToOthers(LipsyncError):
+    """This worker cannot do the part, another one may."""
 
 
 @dataclass
@@ -44,6 +52,12 @@ class PartRunner:
     name: str
     dispatch: Callable[[list[str]], int]
     """Rings for what these jobs need next."""
+    reader: JobReader = field(init=False)
+    _left: dict[str, str] = field(default_factory=dict)
+    """Jobs whose frames this worker cannot encode, and why; their manifests need not be read for every part."""
+
+    def __post_init__(self) -> None:
+        self.reader = JobReader(self.ledger, self.store)
 
     def answer(self, task: str, payload: dict[str, Any]) -> str:
         """Handle one message. Nothing that a message or a job can contain makes this raise, save a lost connection.
@@ -72,8 +86,12 @@ class PartRunner:
         before = signal.signal(signal.SIGTERM, lambda *_: keeper.hand_back())
         try:
             with keeper:
-                record = self._do(read_manifest(job, self.store), part, claim.attempt, keeper)
+                if part.isdigit() and job in self._left:
+                    raise _LeftToOthers(self._left[job])
+                record = self._do(self.reader.manifest(job), part, claim.attempt, keeper)
                 verdict = self._finish(job, part, record)
+        except _LeftToOthers as error:
+            verdict = self._leave(job, part, claim, str(error))
         except ClaimLost as error:
             weight = HANDED_BACK_WEIGHT if keeper.handed_back else None
             verdict = self._give_back(job, part, claim, str(error), weight)
@@ -90,7 +108,8 @@ class PartRunner:
             verdict = self._give_back(job, part, claim, reason, FAILURE_WEIGHT)
         finally:
             signal.signal(signal.SIGTERM, before)
-        log.info("part_ended", attempt=claim.attempt, verdict=verdict)
+        if verdict != OTHERS:  # that comes every second while no other worker is there
+            log.info("part_ended", attempt=claim.attempt, verdict=verdict)
         with suppress(Transient):  # the next beat of any worker dispatches
             self.dispatch([job])
         if keeper.handed_back:
@@ -103,22 +122,34 @@ class PartRunner:
         if part == ASSEMBLE_PART:
             records = self.ledger.records(manifest.job)
             return assemble_video(manifest, records, attempt, self.store, keeper.check)
+        self._demand_codec(manifest)
         frames = manifest.span(int(part))
         avatar = self.avatars.get(manifest.avatar)
-        with scratch_folder() as folder:
-            path = folder / "segment.mp4"
-            render_segment(
-                manifest,
-                frames,
-                avatar,
-                self.store,
-                path,
-                lambda index, _: keeper.check(index - frames.start),
-                self.settings.threads,
-            )
-            keeper.check(frames.size)
-            key = keys.segment(manifest.job, int(part), attempt)
-            return store_part(path, key, attempt, self.store, keeper.check, frames.size)
+        stopwatch = Stopwatch()
+        record = store_segment(
+            manifest,
+            frames,
+            avatar,
+            partial(self.reader.audio, manifest),
+            self.store,
+            keys.segment(manifest.job, int(part), attempt),
+            attempt,
+            lambda face: keeper.check(face.frame - frames.start),
+            self.settings,
+            stopwatch,
+        )
+        keeper.check(frames.size)
+        log.info("chunk_rendered", frames=frames.size, **stopwatch.summary())
+        return record
+
+    def _demand_codec(self, manifest: Manifest) -> None:
+        """Let others render what this worker could not encode."""
+        codec = manifest.encoding.codec
+        problem = encoding_problem(codec, self.settings.device)
+        if problem:
+            log.warning("job_left_to_others", codec=codec, reason=problem)
+            reason = f"The job waits for a worker that can encode with {codec}; on {self.name}: {problem}"
+            raise _LeftToOthers(self._left.setdefault(manifest.job, reason))
 
     def _finish(self, job: str, part: str, record: Record) -> str:
         if part != ASSEMBLE_PART:
@@ -147,6 +178,13 @@ class PartRunner:
                     raise
                 log.warning("finish_not_recorded", error=str(error))
                 time.sleep(RECORD_AGAIN_S)
+
+    def _leave(self, job: str, part: str, claim: Claim, reason: str) -> str:
+        """Return a part that another worker may do, and that this one has done nothing for."""
+        try:
+            return self.ledger.leave(job, part, claim.attempt, reason)
+        except Transient:  # the claim runs out by itself
+            return "unreachable"
 
     def _give_back(self, job: str, part: str, claim: Claim, reason: str, weight: int | None) -> str:
         """Return a part to the ledger; with no weight, it was not ours any more."""

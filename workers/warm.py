@@ -1,32 +1,98 @@
-"""Avatars kept warm in one worker: networks loaded and proved, template mapped; the least recently used leaves."""
+"""Avatars ready to render, and those kept warm in one worker: the least recently used leaves."""
 
+import os
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import NamedTuple
 
+import psutil
 import structlog
 
 from infra.object_store import ObjectStore
 from infra.settings import Settings
-from workers.avatar.cache import fetch_pack
+from workers.avatar.cache import Shelf, fetch_pack
+from workers.avatar.networks.prepared import open_halves
+from workers.avatar.pack import Pack
 from workers.avatar.template import Template, open_template
-from workers.canary import prove
-from workers.lip_model import LipModel, load_lip_model
+from workers.batches import choose_batch
+from workers.encoding_capacity import core_shortage
+from workers.lip_model import Float32, Network, load_audio_encoder
+from workers.painter import Painter
+from workers.pipeline import Part, paint
+from workers.render.crop import Picture
+from workers.sessions import wanted_provider
+from workers.stopwatch import Stopwatch
 
 log = structlog.get_logger(__name__)
+
+ACCELERATOR_CACHE_MB = 4_000
+"""Holds the tensors of some 600 template frames of the real networks."""
 
 
 class WarmAvatar(NamedTuple):
     """An avatar ready to render."""
 
-    model: LipModel
+    audio_encoder: Network
+    painter: Painter
     template: Template
+
+    def encode(self, windows: Float32) -> Float32:
+        """Mel windows float32 (N, 1, 80, 16) → audio features float32 (N, 512)."""
+        return self.audio_encoder.run(windows)
+
+
+Prove = Callable[[str, WarmAvatar, ObjectStore], None]
+"""Raises when an avatar, by its digest, is rendered wrongly here."""
+
+
+def warm_up(pack: Pack, settings: Settings, used_bytes: int = 0) -> WarmAvatar:
+    """Load a pack: its networks on the device, its template mapped.
+
+    Args:
+        pack: the avatar.
+        settings: what to run on, and with how much memory.
+        used_bytes: of that memory, what other avatars have.
+
+    Raises:
+        Failed: a file is damaged, or the provider that was asked for is not there.
+        Rejected: the networks are of another kind than the render contract's.
+    """
+    template = open_template(pack, settings.cache, settings.cache_disk_mb)
+    batch = choose_batch(pack, template.crops, settings)
+    budget = max(cache_bytes(settings) - used_bytes, 0)
+    if batch.frames_per_s:
+        shortage = core_shortage(batch.frames_per_s, pack.spec.frame_size, len(os.sched_getaffinity(0)))
+        if shortage:
+            log.warning("cores_too_few", avatar=pack.digest, reason=shortage)
+    halves = open_halves(pack, settings, batch.frames)
+    painter = Painter(halves, template.crops, settings, budget, batch.frames)
+    engines = Shelf(settings.cache, pack.digest).home / "engines"
+    return WarmAvatar(load_audio_encoder(pack.audio_encoder, settings, engines), painter, template)
+
+
+def pictures(avatar: WarmAvatar, part: Part) -> Iterator[Picture]:
+    """Render frames as pictures, uint8 (H, W, 3) BGR, for those who look at them and encode nothing."""
+    template = avatar.template
+    with closing(paint(avatar, avatar.painter, len(template), part, Stopwatch())) as painted:
+        for face in painted:
+            yield template.picture(face.template_frame, template.paste(face.template_frame, face.face))
+
+
+def cache_bytes(settings: Settings) -> int:
+    """How much memory of the device may hold what the generator knows of template frames."""
+    if settings.cache_mb:
+        return settings.cache_mb * 1_000_000
+    on_cpu = wanted_provider(settings) == "cpu"
+    return psutil.virtual_memory().available // 4 if on_cpu else ACCELERATOR_CACHE_MB * 1_000_000
 
 
 class WarmAvatars:
     """Gives avatars by digest, at most `settings.warm_avatars` of them loaded at a time."""
 
-    def __init__(self, store: ObjectStore, settings: Settings) -> None:
+    def __init__(self, store: ObjectStore, settings: Settings, prove: Prove) -> None:
         self._store = store
+        self._prove = prove
         self._settings = settings
         self._warm: OrderedDict[str, WarmAvatar] = OrderedDict()
 
@@ -48,8 +114,16 @@ class WarmAvatars:
     def _load(self, digest: str) -> WarmAvatar:
         settings = self._settings
         pack = fetch_pack(self._store, digest, settings.cache, settings.cache_disk_mb)
-        template = open_template(pack, settings.cache, settings.cache_disk_mb)
-        model = load_lip_model(pack.generator, pack.audio_encoder, settings)
-        prove(digest, model, template, self._store)
-        log.info("avatar_warm", avatar=digest, provider=model.provider, template_frames=len(template))
-        return WarmAvatar(model, template)
+        used = sum(avatar.painter.bank.bytes for avatar in self._warm.values())
+        avatar = warm_up(pack, settings, used)
+        self._prove(digest, avatar, self._store)
+        painter = avatar.painter
+        log.info(
+            "avatar_warm",
+            avatar=digest,
+            provider=painter.provider,
+            batch=painter.batch,
+            template_frames=len(avatar.template),
+            kept_frames=painter.bank.room,
+        )
+        return avatar

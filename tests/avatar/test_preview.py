@@ -21,10 +21,9 @@ from workers.avatar.contact_sheet import WIDTH_PX, Cell, Section, contact_sheet,
 from workers.avatar.pack import Pack, publish
 from workers.avatar.preview import speak, spread, write_preview
 from workers.avatar.synthetic import make_synthetic
-from workers.avatar.template import open_template
-from workers.lip_model import load_lip_model
 from workers.local_render import Outputs, render_locally
 from workers.render.template import template_index
+from workers.warm import warm_up
 
 
 @pytest.fixture
@@ -62,8 +61,6 @@ def test_a_pack_gets_a_sheet_of_the_kind_that_its_suffix_says(
 
 
 def test_the_mouths_are_those_of_a_job(moving: Pack, settings: Settings, speech: Path, tmp_path: Path) -> None:
-    model = load_lip_model(moving.generator, moving.audio_encoder, settings)
-    template = open_template(moving, settings.cache)
     render_locally(
         JobRequest(audio=speech),
         str(moving.root),
@@ -72,7 +69,7 @@ def test_the_mouths_are_those_of_a_job(moving: Pack, settings: Settings, speech:
         lambda *_: None,
         (0, None),
     )
-    mouths = list(speak(model, template, speech, 4))
+    mouths = list(speak(warm_up(moving, settings), speech, 4))
     assert len(mouths) == 4
     for mouth in mouths:
         assert mouth.template_frame == template_index(mouth.output_frame, 12)

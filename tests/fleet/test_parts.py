@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from workers import tasks
 from workers.avatar.pack import Pack
 from workers.avatar.publishing import publish_proved
 from workers.avatar.synthetic import make_synthetic
+from workers.canary import prove
 from workers.tasks import PartRunner
 from workers.warm import WarmAvatars
 
@@ -29,7 +31,7 @@ from workers.warm import WarmAvatars
 @pytest.fixture
 def runner(fleet: FleetUnderTest) -> Iterator[PartRunner]:
     hold = fleet.fleet
-    avatars = WarmAvatars(hold.store, fleet.settings)
+    avatars = WarmAvatars(hold.store, fleet.settings, prove)
     yield PartRunner(fleet.settings, hold.store, hold.ledger, avatars, "here", hold.dispatch)
 
 
@@ -84,6 +86,24 @@ def test_a_store_that_is_away_counts_less_than_a_failure(
     assert answer(runner, job, "0") == "recorded"
 
 
+def test_frames_that_one_worker_cannot_encode_are_left_to_another(
+    runner: PartRunner, fleet: FleetUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = fleet.submit(1.0, max_attempts=1)
+    monkeypatch.setattr(tasks, "encoding_problem", lambda *_: "This machine has no card.")
+    assert answer(runner, job, "0") == "others"
+    status = fleet.status(job)
+    assert status.error == "The job waits for a worker that can encode with libx264; on here: This machine has no card."
+    monkeypatch.setattr(runner.store, "get", lambda *_: pytest.fail("the manifest is read once"))
+    for _ in range(3):
+        assert answer(runner, job, "1") == "others"
+    monkeypatch.undo()
+    able = replace(runner, name="there", _left={})
+    for part in ("audio", "0", "1", "2", "assemble"):
+        assert answer(able, job, part) == "recorded"
+    assert (fleet.status(job).state, fleet.status(job).error) == (JobState.DONE, None)
+
+
 def test_what_nobody_foresaw_is_counted_and_the_worker_lives(
     runner: PartRunner, fleet: FleetUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,7 +112,7 @@ def test_what_nobody_foresaw_is_counted_and_the_worker_lives(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("surprise")
 
-    monkeypatch.setattr(tasks, "render_segment", broken)
+    monkeypatch.setattr(tasks, "store_segment", broken)
     assert answer(runner, job, "0") == "quarantined"
     error = runner.ledger.quarantine(job)["0"]
     assert "ZeroDivisionError" in error and "surprise" in error
@@ -106,7 +126,7 @@ def test_a_part_that_takes_too_long_fails_with_what_to_do(
     def slow(*_: object, **__: object) -> None:
         raise SoftTimeLimitExceeded  # what Celery raises in the rendering code
 
-    monkeypatch.setattr(tasks, "render_segment", slow)
+    monkeypatch.setattr(tasks, "store_segment", slow)
     assert answer(runner, job, "0") == "quarantined"
     assert "--chunk-frames" in runner.ledger.quarantine(job)["0"]
 
@@ -173,7 +193,7 @@ def test_the_least_recently_used_avatar_leaves_the_memory(
         pack = make_synthetic(tmp_path / f"seed-{seed}", frames=3, width=384, height=352, seed=seed, small=True)
         publish_proved(pack, f"{AVATAR}-{seed}", hold.store, fleet.settings)
         digests.append(pack.digest)
-    avatars = WarmAvatars(hold.store, fleet.settings.model_copy(update={"warm_avatars": 2}))
+    avatars = WarmAvatars(hold.store, fleet.settings.model_copy(update={"warm_avatars": 2}), prove)
     first, second, third = digests
     kept = avatars.get(first)
     dropped = avatars.get(second)

@@ -11,10 +11,9 @@ import soundfile
 
 from infra.settings import Settings
 from workers.avatar.demo import demo_pack
-from workers.avatar.template import Template, open_template
-from workers.lip_model import LipModel, load_lip_model
 from workers.presenter.exam import Exam, examine
 from workers.presenter.lip_sync import LipSync, compare
+from workers.warm import WarmAvatar, warm_up
 
 CLIPS = sorted((Path(__file__).parent.parent / "data" / "lip_sync").glob("*.flac"))
 SPEECH = Path(__file__).parent.parent.parent / "workers" / "data" / "speech.flac"
@@ -26,10 +25,9 @@ class Clip(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def avatar(tmp_path_factory: pytest.TempPathFactory) -> tuple[LipModel, Template]:
+def avatar(tmp_path_factory: pytest.TempPathFactory) -> WarmAvatar:
     settings = Settings(cache=tmp_path_factory.mktemp("cache"), providers="cpu", threads=2, batch=1)
-    pack = demo_pack()
-    return load_lip_model(pack.generator, pack.audio_encoder, settings), open_template(pack, settings.cache)
+    return warm_up(demo_pack(), settings)
 
 
 def read(path: Path) -> npt.NDArray[np.float32]:
@@ -39,11 +37,11 @@ def read(path: Path) -> npt.NDArray[np.float32]:
 
 
 @pytest.fixture(scope="module")
-def clips(avatar: tuple[LipModel, Template]) -> list[Clip]:
+def clips(avatar: WarmAvatar) -> list[Clip]:
     assert len(CLIPS) == 6
     found = []
     for path in CLIPS:
-        exam = examine(*avatar, read(path))
+        exam = examine(avatar, read(path))
         found.append(Clip(exam, compare(exam.openings, json.loads(path.with_suffix(".json").read_text())["open"])))
     return found
 
@@ -70,14 +68,14 @@ def test_the_edge_of_the_pasted_face_cannot_be_seen(clips: list[Clip]) -> None:
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.001])
-def test_silence_closes_the_mouth(noise: float, avatar: tuple[LipModel, Template]) -> None:
+def test_silence_closes_the_mouth(noise: float, avatar: WarmAvatar) -> None:
     audio = noise * np.random.default_rng(0).standard_normal(3 * 16_000).astype(np.float32)
-    openings = examine(*avatar, audio).openings
+    openings = examine(avatar, audio).openings
     assert np.median(openings) <= 1 and openings.max() <= 3
 
 
-def test_the_mouth_closes_in_the_pause_of_the_demo(avatar: tuple[LipModel, Template]) -> None:
-    openings = examine(*avatar, read(SPEECH)).openings
+def test_the_mouth_closes_in_the_pause_of_the_demo(avatar: WarmAvatar) -> None:
+    openings = examine(avatar, read(SPEECH)).openings
     quiet = np.convolve(openings <= 2, np.ones(10), "valid")
     assert quiet[10:-20].max() == 10  # shut for 0.4 s somewhere between the first words and the last
     assert openings.max() > 15

@@ -23,12 +23,12 @@ from jobs.submit import new_job_id
 from jobs.timing import FPS, Span, frame_count
 from workers.avatar.contact_sheet import Cell, Section, contact_sheet, outline
 from workers.avatar.pack import Pack
-from workers.avatar.template import Template, open_template
-from workers.lip_model import LipModel, load_lip_model
+from workers.avatar.template import Template
 from workers.local_render import open_avatar
-from workers.pipeline import hear, render_frames
+from workers.pipeline import Part
 from workers.render.crop import Box, Picture
 from workers.render.template import template_index
+from workers.warm import WarmAvatar, pictures, warm_up
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 FRAMES: Final = 8
@@ -75,9 +75,9 @@ def write_preview(
         demand_consent(pack.digest, pack.spec)
     with ExitStack() as stack:
         sound = audio or stack.enter_context(as_file(files("workers") / "data" / "speech.flac"))
-        template = open_template(pack, settings.cache, settings.cache_disk_mb)
-        model = load_lip_model(pack.generator, pack.audio_encoder, settings)
-        mouths = list(speak(model, template, sound, frames))
+        avatar = warm_up(pack, settings)
+        template = avatar.template
+        mouths = list(speak(avatar, sound, frames))
     shown = spread(len(template), frames)
     _write(out, _sheet(_name(target), pack, template, shown, mouths, sound.name))
     return Preview(pack.digest, tuple(shown), tuple(mouth.output_frame for mouth in mouths))
@@ -103,12 +103,11 @@ def _open(target: str, settings: Settings) -> Pack:
     return open_avatar(target, settings)
 
 
-def speak(model: LipModel, template: Template, sound: Path, wanted: int) -> Iterator[Mouth]:
+def speak(avatar: WarmAvatar, sound: Path, wanted: int) -> Iterator[Mouth]:
     """Render some frames of a video at even distances, as a job would.
 
     Args:
-        model: the avatar's networks.
-        template: the avatar's template clip.
+        avatar: whose mouth it is.
         sound: what is said.
         wanted: how many frames, at most; those at the very ends, where sound is silent as a rule, are not taken.
 
@@ -121,10 +120,9 @@ def speak(model: LipModel, template: Template, sound: Path, wanted: int) -> Iter
         samples = store_job_audio(source, job, store)
         total = frame_count(samples, "exact")
         for frame in spread(total, wanted + 2)[1:-1]:
-            span = Span(frame, frame + 1)
-            heard = hear(model, lambda part: read_job_audio(job, store, part), samples, total, span)
-            (picture,) = render_frames(model, template, heard, span)
-            yield Mouth(frame, template_index(frame, len(template)), picture)
+            part = Part(lambda span: read_job_audio(job, store, span), samples, total, Span(frame, frame + 1))
+            (seen,) = pictures(avatar, part)
+            yield Mouth(frame, template_index(frame, len(avatar.template)), seen)
 
 
 def _sheet(name: str, pack: Pack, template: Template, shown: list[int], mouths: list[Mouth], sound: str) -> Picture:

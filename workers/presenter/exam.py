@@ -7,12 +7,11 @@ import numpy.typing as npt
 
 from jobs.avatar_spec import Box
 from jobs.timing import Span, frame_count
-from workers.avatar.template import Template
-from workers.lip_model import LipModel
-from workers.pipeline import hear, render_frames
+from workers.pipeline import Part
 from workers.presenter.look.opening import mouth_opening
 from workers.render.crop import CROP_PX, INNER, RIM_PX, Picture, crop_328
 from workers.render.template import template_index
+from workers.warm import WarmAvatar, pictures
 
 
 class Exam(NamedTuple):
@@ -26,19 +25,18 @@ class Exam(NamedTuple):
     """The largest difference to the template outside the crop box, in grey levels."""
 
 
-def examine(model: LipModel, template: Template, audio: npt.NDArray[np.float32]) -> Exam:
+def examine(avatar: WarmAvatar, audio: npt.NDArray[np.float32]) -> Exam:
     """Render a whole clip and measure every frame.
 
     Args:
-        model: the avatar's networks.
-        template: the avatar's template clip.
+        avatar: who speaks.
         audio: float32 (samples,), 16 kHz mono.
     """
     total = frame_count(len(audio), "exact")
-    frames = Span(0, total)
-    heard = hear(model, lambda span: audio[slice(*span)], len(audio), total, frames)
+    template = avatar.template
+    part = Part(lambda span: audio[slice(*span)], len(audio), total, Span(0, total))
     openings, steps, outside = [], [], 0
-    for index, picture in enumerate(render_frames(model, template, heard, frames)):
+    for index, picture in enumerate(pictures(avatar, part)):
         place = template_index(index, len(template))
         original, box = template.frames[place], template.boxes[place]
         openings.append(mouth_opening(crop_328(picture, box)[INNER, INNER]))

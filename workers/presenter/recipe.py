@@ -18,9 +18,7 @@ from infra.processes import end_with_parent
 from infra.settings import Settings
 from jobs.avatar_spec import AUDIO_ENCODER_FILE, GENERATOR_FILE, FrameSize, Provenance, VideoTemplate
 from workers.avatar.pack import Pack, seal
-from workers.avatar.template import open_template
-from workers.canary import encode_png, render_canary
-from workers.lip_model import load_lip_model
+from workers.canary import make_canary
 from workers.presenter.exam import examine
 from workers.presenter.exporting import export_networks
 from workers.presenter.hearing.data import synthesise_corpus
@@ -32,6 +30,7 @@ from workers.presenter.look.idle import HEIGHT_PX, TEMPLATE_FRAMES, WIDTH_PX, cr
 from workers.presenter.painting.networks import Painter
 from workers.presenter.painting.training import TemplateWindows, train_painter
 from workers.presenter.speech.held_out import HeldOut, demo_speech, write_flac, write_short_clips
+from workers.warm import warm_up
 
 MEDIAN_CORRELATION, WORST_CORRELATION = 0.85, 0.70
 CONTROL_CORRELATION = 0.3  # of speech that is shifted by a fifth of a second
@@ -106,18 +105,15 @@ def finish(folder: Path, settings: Settings) -> Pack:
         licence="Apache-2.0",
     )
     (folder / "demo.sha256").write_text(pack.digest + "\n")
-    model = load_lip_model(pack.generator, pack.audio_encoder, settings)
-    template = open_template(pack, settings.cache, settings.cache_disk_mb)
-    (folder / "demo-canary.png").write_bytes(encode_png(render_canary(model, template)))
+    (folder / "demo-canary.png").write_bytes(make_canary(pack, settings))
     return pack
 
 
 def measure(pack: Pack, clips: Iterable[HeldOut], settings: Settings) -> Iterator[Figures]:
     """Render clips that were held out and compare what is seen with the truth."""
-    model = load_lip_model(pack.generator, pack.audio_encoder, settings)
-    template = open_template(pack, settings.cache, settings.cache_disk_mb)
+    avatar = warm_up(pack, settings)
     for clip in clips:
-        seen = examine(model, template, clip.spoken.audio)
+        seen = examine(avatar, clip.spoken.audio)
         yield Figures(
             clip.voice.name, len(seen.openings), *compare(seen.openings, clip.opening), seen.border_step, seen.outside
         )

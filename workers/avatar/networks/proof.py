@@ -12,7 +12,8 @@ from infra.settings import Settings
 from infra.store_directory import file_error
 from workers.avatar.findings import Finding, Reading, attempt, insist
 from workers.avatar.given import check_file
-from workers.lip_model import Network, NotANetwork, load_audio_encoder, load_generator
+from workers.lip_model import Network, load_audio_encoder, load_generator
+from workers.sessions import NotANetwork
 
 # How a tensor that lies in another file names that file in protobuf's wire format: a StringStringEntryProto with the
 # key "location" (onnx.proto, `TensorProto.external_data`).

@@ -1,0 +1,86 @@
+"""Which provider a session is asked to run on, and with what options."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from infra.errors import Failed
+from infra.settings import Providers, Settings
+from workers.sessions import Provider, _accelerators, choose_provider, device_of, first_line, open_session, runs_on
+
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+
+
+@pytest.mark.parametrize(
+    ("asked", "available", "chosen"),
+    [
+        ("auto", [CPU], "cpu"),
+        ("auto", ["AzureExecutionProvider", CPU], "cpu"),
+        ("auto", [TENSORRT, CUDA, CPU], "cuda"),
+        ("cpu", [TENSORRT, CUDA, CPU], "cpu"),
+        ("cuda", [TENSORRT, CUDA, CPU], "cuda"),
+        ("tensorrt", [TENSORRT, CUDA, CPU], "tensorrt"),
+    ],
+)
+def test_the_provider_that_was_asked_for_is_chosen(asked: Providers, available: list[str], chosen: str) -> None:
+    assert choose_provider(asked, available) == chosen
+
+
+@pytest.mark.parametrize("asked", ["cuda", "tensorrt"])
+def test_an_accelerator_that_is_not_there_is_refused_with_what_is(asked: Providers) -> None:
+    with pytest.raises(Failed) as refused:
+        choose_provider(asked, [CPU])
+    text = str(refused.value)
+    assert f"LIPSYNC_PROVIDERS={asked}" in text
+    assert CPU in text
+    assert "LIPSYNC_PROVIDERS=cpu" in text
+
+
+@pytest.mark.parametrize("graphs", [True, False])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_cuda_keeps_its_precision_and_records_only_what_may_be_recorded(graphs: bool, recorded: bool) -> None:
+    settings = Settings(device=3, cuda_graphs=graphs)
+    ((name, options),) = _accelerators("cuda", Path("/cache/engines"), settings, recorded=recorded)
+    assert name == CUDA
+    assert options.pop("enable_cuda_graph", "0") == ("1" if graphs and recorded else "0")
+    assert options == {"device_id": "3", "use_tf32": "0"}
+
+
+@pytest.mark.parametrize("graphs", [True, False])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_tensorrt_keeps_its_engines_and_leaves_the_rest_to_cuda(graphs: bool, recorded: bool) -> None:
+    settings = Settings(device=3, cuda_graphs=graphs)
+    (first, options), second = _accelerators("tensorrt", Path("/cache/engines"), settings, recorded=recorded)
+    assert first == TENSORRT
+    assert second == (CUDA, {"device_id": "3", "use_tf32": "0"})
+    assert options.pop("trt_cuda_graph_enable", "0") == ("1" if graphs and recorded else "0")
+    assert options == {"device_id": "3", "trt_engine_cache_enable": "1", "trt_engine_cache_path": "/cache/engines"}
+
+
+def test_tensorrt_keeps_no_engines_where_nobody_says_where() -> None:
+    """Beside a network that somebody brought, or in a pack, they would be files that do not belong there."""
+    (_, options), _ = _accelerators("tensorrt", None, Settings(), recorded=False)
+    assert options == {"device_id": "0"}
+
+
+@pytest.mark.parametrize(
+    ("providers", "provider", "device"),
+    [([CPU], "cpu", "cpu"), ([CUDA, CPU], "cuda", "cuda"), ([TENSORRT, CUDA, CPU], "tensorrt", "cuda")],
+)
+def test_a_session_runs_on_the_first_of_what_it_got(providers: list[str], provider: Provider, device: str) -> None:
+    session = SimpleNamespace(get_providers=lambda: providers)
+    assert (runs_on(session), device_of(session)) == (provider, device)
+
+
+def test_a_session_has_the_threads_that_were_set_and_does_not_spin(
+    networks: tuple[Path, Path], settings: Settings
+) -> None:
+    options = open_session(networks[0], settings.model_copy(update={"threads": 2})).get_session_options()
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (2, 1)
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
+@pytest.mark.parametrize(("text", "line"), [("", ""), ("one", "one"), ("one\ntwo", "one"), ("x" * 999, "x" * 300)])
+def test_of_what_onnx_runtime_says_a_line_goes_into_a_sentence(text: str, line: str) -> None:
+    assert first_line(RuntimeError(text)) == line

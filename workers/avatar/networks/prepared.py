@@ -1,0 +1,119 @@
+"""The halves of an avatar's generator on a host's disk: made by whoever loads it first there, then read by all."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from infra.errors import Failed
+from infra.settings import Settings
+from workers.avatar.cache import Shelf
+from workers.avatar.decoded import settle
+from workers.avatar.networks.half_tensors import HEARD
+from workers.avatar.pack import Pack
+from workers.lip_model import AUDIO, FACES, PICTURES, load_generator
+from workers.sessions import NotANetwork, first_line, import_runtime, wanted_provider
+
+if TYPE_CHECKING:
+    import onnx
+
+REVISION: Final = 1
+"""To be raised whenever `halves` or `rewriting` make other files of the same network."""
+
+_ENCODER, _DECODER = "encoder_half.onnx", "decoder_half.onnx"
+
+
+class HalfFiles(NamedTuple):
+    """Where the two halves are (see `halves.Halves`)."""
+
+    encoder: Path
+    decoder: Path
+    from_bank: bool
+
+
+def open_halves(pack: Pack, settings: Settings, batch: int) -> HalfFiles:
+    """Give the halves of a pack's generator, cut first where no process of this host has done so.
+
+    Args:
+        pack: the avatar.
+        settings: where the cache is, and what the halves shall run on.
+        batch: output frames in one run of the decoder half.
+
+    Raises:
+        Failed: the generator cannot be loaded.
+        Rejected: it is another kind of network than the render contract's, or cannot be run for this batch.
+    """
+    runtime = import_runtime().__version__
+    kind = f"{'cpu' if _on_cpu(settings) else 'accelerator'}-{settings.precision}-batch{batch}"
+    shelf = Shelf(settings.cache, pack.digest)
+    lease = shelf.use()
+    folder = shelf.home / f"halves{REVISION}-{kind}-onnxruntime{runtime}"
+    if not folder.is_dir():
+        with shelf.making() as unfinished:
+            if not folder.is_dir():
+                cut_halves(pack.generator, unfinished, settings, batch)
+                unfinished.rename(folder)
+    lease.release()
+    return _files(folder, settings, batch)
+
+
+def cut_halves(path: Path, folder: Path, settings: Settings, batch: int) -> HalfFiles:
+    """Cut a generator and write its halves into a folder; arguments and errors as for `open_halves`."""
+    try:
+        import onnx  # large, and not needed where the halves are on the disk
+
+        from workers.avatar.networks.halves import split
+    except ImportError:
+        raise Failed("Rendering needs the package onnx: install lipsync-fleet with its extra `cpu` or `gpu`.") from None
+    load_generator(path, settings.model_copy(update={"providers": "cpu"}))  # refuses what is no generator
+
+    def fixed(frames: int) -> "onnx.ModelProto":
+        model = onnx.load(path)
+        weights = {weight.name for weight in model.graph.initializer}
+        del model.graph.output[1:]
+        del model.graph.value_info[:]  # may name other sizes
+        tensors = [*(tensor for tensor in model.graph.input if tensor.name not in weights), *model.graph.output]
+        for tensor, shape in zip(tensors, (FACES, AUDIO, PICTURES), strict=True):
+            kind, sizes = tensor.type.tensor_type.elem_type, [frames, *shape[1:]]
+            tensor.CopyFrom(onnx.helper.make_tensor_value_info(tensor.name, kind, sizes))
+        simplified = folder / "simplified.onnx"
+        _simplify(model.SerializeToString(), simplified, f"{path.name} cannot draw {frames} frames at a time")
+        model = onnx.load(simplified)
+        simplified.unlink()
+        return model
+
+    files = _files(folder, settings, batch)
+    halves = split(fixed, batch, from_bank=files.from_bank, in_stripes=_on_cpu(settings))
+    for half, content in ((files.encoder, halves.encoder), (files.decoder, halves.decoder)):
+        with half.open("wb") as file:
+            file.write(_in_half_precision(content) if settings.precision == "float16" else content)
+            settle(file)
+    return files
+
+
+def _files(folder: Path, settings: Settings, batch: int) -> HalfFiles:
+    return HalfFiles(folder / _ENCODER, folder / _DECODER, from_bank=not _on_cpu(settings) or batch > 1)
+
+
+def _on_cpu(settings: Settings) -> bool:
+    return wanted_provider(settings) == "cpu"
+
+
+def _simplify(model: bytes, result: Path, failing: str) -> None:
+    """Let ONNX Runtime fold constants and normalisations, which leaves a graph of few kinds of nodes."""
+    runtime = import_runtime()
+    options = runtime.SessionOptions()
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(result)
+    options.log_severity_level = 3
+    try:
+        runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        raise NotANetwork(f"{failing}, export it with a batch axis of any length: {first_line(error)}") from error
+
+
+def _in_half_precision(content: bytes) -> bytes:
+    """The same network calculating in float16; what it hears stays float32."""
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    model: Any = convert_float_to_float16(onnx.load_model_from_string(content), keep_io_types=[HEARD])
+    return bytes(model.SerializeToString())
