@@ -50,8 +50,16 @@ format: dev
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: dev  ## the figures that the README quotes
-	$(BIN)/python -m tests.bench
+bench: install  ## the figures that the documentation quotes; with PyTorch there is `lipsync bench --reference`, too
+	$(BIN)/lipsync bench
+	$(BIN)/lipsync bench --what model
+	$(BIN)/lipsync bench --what precision
+	$(BIN)/lipsync bench --what fleet
+	$(BIN)/lipsync bench --avatar demo --frames 1450
+	LIPSYNC_THREADS=1 $(BIN)/lipsync bench --what model --avatar demo
+	$(BIN)/lipsync bench --what fleet --avatar demo --frames 1450
+	$(BIN)/lipsync bench --what submission
+	$(BIN)/lipsync bench --what scheduler
 
 # Hashed, without the address of any index; dev is resolved first and the others follow its versions.
 COMPILE = uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
