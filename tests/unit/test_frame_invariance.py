@@ -109,12 +109,12 @@ def test_the_frames_of_the_demo_are_the_same_for_every_batch_thread_and_bank(
     assert_same(render_in_parts(avatar, [0, 1, 4, 11, TOTAL], [2, 0, 3, 1]), expected)
 
 
-@pytest.mark.parametrize(("batch", "threads", "cache_mb"), [(1, 2, 14), (3, 2, AMPLE)])
+@pytest.mark.parametrize(("batch", "threads", "cache_mb"), [(1, 2, 18), (3, 2, AMPLE)])
 def test_frames_of_the_real_size_are_the_same_for_every_batch_thread_and_bank(
     avatars: Avatars, batch: int, threads: int, cache_mb: int
 ) -> None:
     """Its layers are cut into stripes and exchanged, which no smaller network here shows."""
     avatar = avatars("real", batch, threads, cache_mb)
-    assert avatar.painter.bank.room == (2 if cache_mb == 14 else 4)
+    assert avatar.painter.bank.room == (2 if cache_mb == 18 else 4)
     expected = render(avatars("real", 1, 1, AMPLE), Span(2, 7))
     assert_same(render_in_parts(avatar, [2, 3, 7], [1, 0]), expected)

@@ -1,6 +1,7 @@
 """The 1x1 convolution behind an enlargement comes before it, and the answers stay the same."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -177,3 +178,23 @@ def by_weights_of_the_moment(net: Net) -> str:
 def test_another_pattern_is_not_exchanged(make: Callable[[Net], str]) -> None:
     net = small_and_skip()
     assert_left_alone(rewriting.convolve_before_enlarging, net, make(net))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_convolution_of_two_joined_tensors_is_taken_apart_where_one_is_known_earlier(place: int, bias: bool) -> None:
+    net = small_and_skip()
+    both = (net.enlarged("small"), "skip")
+    result = net.conv(net.node("Concat", *both, axis=1), 10, 7, bias=bias)
+    after = rewritten(lambda graph: rewriting.convolve_apart(graph, {both[place]}), net, result)
+    assert operators(after) == {"Conv": 2, "Resize": 1, "Add": 1}
+    assert sorted(weights_of(after, lambda *_: True)) == [(7, 4, 1, 1), (7, 6, 1, 1)]
+
+
+def test_a_convolution_stays_whole_where_both_of_what_is_joined_are_known_alike() -> None:
+    net = small_and_skip()
+    both = (net.enlarged("small"), "skip")
+    result = net.conv(net.node("Concat", *both, axis=1), 10, 7)
+    neither: set[str] = set()
+    for known in (neither, set(both)):
+        assert_left_alone(partial(rewriting.convolve_apart, these=known), net, result)

@@ -73,6 +73,11 @@ class Graph:
                     taker.input[place] = source
         self.replace(node, [])
 
+    def drop_unneeded(self) -> None:
+        """Take out nodes that no output needs; rewritings leave such behind."""
+        self.nodes, _ = _needed(self.nodes, set(self.outputs), set(self.inputs))
+        self.index()
+
     def part(self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]) -> "Graph":
         """What lies between tensors; everything that no output needs is left out."""
         known, wanted = {value.name for value in inputs}, {value.name for value in outputs}

@@ -21,6 +21,8 @@ from workers.render.crop import FACE_PX, MASK_COLUMNS, MASK_ROWS
 
 MAX_KEPT_BYTES: Final = 8_000_000
 """Larger tensors are made anew from the face: reading them from the memory takes longer than that."""
+MAX_GROWTH_BYTES: Final = 1_500_000
+"""A 1x1 convolution of what is kept is done in advance when its result is not larger by more than this."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ def _whole(model: onnx.ModelProto) -> Graph:
     """The generator's graph; with a prefix, its names cannot be those of what is put around it."""
     graph = Graph(onnx.compose.add_prefix(model, "whole/"))
     rewriting.drop_empty_pads(graph)
+    rewriting.convolve_before_enlarging(graph)
+    rewriting.convolve_apart(graph, _hearing(graph))
+    graph.drop_unneeded()
     return graph
 
 
@@ -140,15 +145,31 @@ def _from_bank(tensors: list[onnx.ValueInfoProto]) -> tuple[list[onnx.ValueInfoP
     return inputs, nodes
 
 
-def _frontier(graph: Graph) -> list[str]:
-    """Tensors that know nothing of the audio and are taken by nodes that do, in the order of their making."""
+def _hearing(graph: Graph) -> set[str]:
+    """Tensors that know something of the audio."""
     hearing = {graph.inputs[1]}
     for node in graph.nodes:
         if any(name in hearing for name in node.input):
             hearing.update(node.output)
+    return hearing
+
+
+def _frontier(graph: Graph) -> list[str]:
+    """Tensors to hand over: they know nothing of the audio, and whatever nodes that do know it take is made of them."""
+    hearing, shapes = _hearing(graph), graph.shapes()
     found: dict[str, None] = {}
     for node in graph.nodes:
         if any(name in hearing for name in node.output):
             unknowing = (name for name in node.input if name and name not in hearing and name not in graph.constants)
-            found.update(dict.fromkeys(unknowing))
+            found.update((_before_growth(graph, name, shapes), None) for name in unknowing)
     return list(found)
+
+
+def _before_growth(graph: Graph, name: str, shapes: dict[str, Shape]) -> str:
+    """A tensor, or what it is made of where that is so much smaller that it is better kept."""
+    maker = graph.maker.get(name)
+    if maker is None or not rewriting.is_pointwise(graph, maker):
+        return name
+    source = maker.input[0]
+    growth = 4 * (math.prod(shapes.get(name, ())[1:]) - math.prod(shapes.get(source, ())[1:]))
+    return source if growth > MAX_GROWTH_BYTES else name

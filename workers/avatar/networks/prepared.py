@@ -15,7 +15,7 @@ from workers.sessions import NotANetwork, first_line, import_runtime, wanted_pro
 if TYPE_CHECKING:
     import onnx
 
-REVISION: Final = 1
+REVISION: Final = 2
 """To be raised whenever `halves` or `rewriting` make other files of the same network."""
 
 _ENCODER, _DECODER = "encoder_half.onnx", "decoder_half.onnx"

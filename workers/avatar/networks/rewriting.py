@@ -45,7 +45,7 @@ def convolve_before_enlarging(graph: Graph) -> None:
     pixels mixes channels, an enlargement mixes pixels, and neither minds which comes first.
     """
     shapes = graph.shapes()
-    for node in [node for node in graph.nodes if _is_pointwise(graph, node)]:
+    for node in [node for node in graph.nodes if is_pointwise(graph, node)]:
         joined = graph.maker.get(node.input[0])
         if joined is None or joined.op_type != "Concat" or attribute(joined, "axis", 0) != 1 or len(joined.input) != 2:
             continue
@@ -65,13 +65,33 @@ def convolve_before_enlarging(graph: Graph) -> None:
         graph.replace(node, [at_once, larger, aside, total])
 
 
+def convolve_apart(graph: Graph, these: set[str]) -> None:
+    """Take apart a 1x1 convolution of two joined tensors of which one is among `these`: each can be done by itself."""
+    shapes = graph.shapes()
+    for node in [node for node in graph.nodes if is_pointwise(graph, node)]:
+        joined = graph.maker.get(node.input[0])
+        if joined is None or joined.op_type != "Concat" or attribute(joined, "axis", 0) != 1 or len(joined.input) != 2:
+            continue
+        if sum(name in these for name in joined.input) != 1:
+            continue
+        weight, name = graph.constants[node.input[1]], node.output[0]
+        first, second = np.split(weight, [shapes[joined.input[0]][1]], axis=1)
+        bias = graph.constants[node.input[2]] if len(node.input) > 2 else None
+        parts = [
+            _conv(graph, f"{name}.first", joined.input[0], first, bias),
+            _conv(graph, f"{name}.second", joined.input[1], second, None),
+        ]
+        total = helper.make_node("Add", [part.output[0] for part in parts], [name], name=name)
+        graph.replace(node, [*parts, total])
+
+
 def merge_linear_convolutions(graph: Graph) -> None:
     """Make one 1x1 convolution of two in a row with nothing between them, where that is less arithmetic."""
     for node in reversed(list(graph.nodes)):  # of three in a row, the last two become one first
-        if not _is_pointwise(graph, node) or node.output[0] in graph.outputs:
+        if not is_pointwise(graph, node) or node.output[0] in graph.outputs:
             continue
         takers = graph.takers[node.output[0]]
-        if not takers or not all(_is_pointwise(graph, taker) for taker in takers):
+        if not takers or not all(is_pointwise(graph, taker) for taker in takers):
             continue
         weight = graph.constants[node.input[1]][:, :, 0, 0].astype(np.float64)
         middle, inputs = weight.shape
@@ -100,7 +120,7 @@ def fill_blocks(graph: Graph) -> None:
     for expand, depthwise, project in _inverted_residuals(graph):
         channels = len(graph.constants[depthwise.input[1]])
         missing = -channels % BLOCK_CHANNELS
-        if not missing or not _is_pointwise(graph, expand):
+        if not missing or not is_pointwise(graph, expand):
             continue
         for node in (expand, depthwise):
             for place, name in enumerate(list(node.input[1:]), start=1):
@@ -128,7 +148,7 @@ def work_in_stripes(graph: Graph) -> None:
         size = 4 * np.prod(shapes.get(depthwise.input[0], (0, 0))[1:])  # of one frame: batches shall not differ
         if size < OUT_OF_CACHE_BYTES or channels % STRIPE_CHANNELS or channels == STRIPE_CHANNELS:
             continue
-        if not (_is_pointwise(graph, expand) or _is_exchanged(graph, expand, shapes)):
+        if not (is_pointwise(graph, expand) or _is_exchanged(graph, expand, shapes)):
             continue
         name, total, nodes = project.output[0], "", []
         for start in range(0, channels, STRIPE_CHANNELS):
@@ -177,7 +197,7 @@ def _inverted_residuals(graph: Graph) -> list[tuple[Any, Any, Any]]:
     The expansion is of any kind: a 1x1 convolution, as a rule, or the sum that `convolve_before_enlarging` made of one.
     """
     found = []
-    for project in [node for node in graph.nodes if _is_pointwise(graph, node)]:
+    for project in [node for node in graph.nodes if is_pointwise(graph, node)]:
         depthwise = _behind_relu(graph, project)
         if depthwise is None or depthwise.op_type != "Conv" or not _is_depthwise(graph, depthwise):
             continue
@@ -203,11 +223,11 @@ def _is_exchanged(graph: Graph, node: Any, shapes: dict[str, Shape]) -> bool:
     aside, larger = (graph.maker.get(name) for name in node.input)
     if larger is None or not _enlarges(graph, larger, shapes):
         return False
-    convs = [conv for conv in (aside, graph.maker.get(larger.input[0])) if conv and _is_pointwise(graph, conv)]
+    convs = [conv for conv in (aside, graph.maker.get(larger.input[0])) if conv and is_pointwise(graph, conv)]
     return len(convs) == 2 and len({len(graph.constants[conv.input[1]]) for conv in convs}) == 1
 
 
-def _is_pointwise(graph: Graph, node: Any | None) -> bool:
+def is_pointwise(graph: Graph, node: Any | None) -> bool:
     """Whether a node is a convolution of single pixels with constant weights."""
     if node is None or node.op_type != "Conv" or attribute(node, "group", 1) != 1:
         return False
