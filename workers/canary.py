@@ -18,7 +18,6 @@ from jobs import keys
 from jobs.timing import SAMPLE_RATE_HZ, Span, frame_count
 from workers.avatar.demo import demo_canary, demo_pack
 from workers.avatar.pack import Pack
-from workers.avatar.template import open_template
 from workers.lip_model import load_lip_model
 from workers.painter import Painter
 from workers.pipeline import Part, hear, paint
@@ -51,17 +50,23 @@ def render_canary(avatar: WarmAvatar) -> Picture:
 def make_canary(pack: Pack, settings: Settings) -> bytes:
     """Render the canary of a new pack here, with its networks as they are, and give the answer, a PNG.
 
+    The way that every frame goes must lead to the same answer, or every worker would refuse the avatar.
+
     Raises:
-        Failed: the networks do not answer as the contract demands.
+        Failed: the networks do not answer as the contract demands, or not when they are cut in two.
+        Rejected: the generator cannot be cut in two.
     """
     model = load_lip_model(pack.generator, pack.audio_encoder, settings)
-    template = open_template(pack, settings.cache, settings.cache_disk_mb)
+    avatar = warm_up(pack, settings)
+    template = avatar.template
     (_, heard), *_ = hear(model, _part(), 1, Stopwatch())
     face = network_input(template.crops[template_index(FRAME, len(template))])
     (picture,) = model.generate(face[None], heard)
     if not np.isfinite(picture).all() or picture.min() < 0 or picture.max() > 1:
         raise Failed("The avatar's generator answers with values outside [0, 1]: it is not a network of this contract.")
-    return encode_png(face_picture(picture))
+    answer = encode_png(face_picture(picture))
+    compare_canary(pack.digest, render_canary(avatar), answer, avatar.painter)
+    return answer
 
 
 def prove(digest: str, avatar: WarmAvatar, store: ObjectStore) -> None:

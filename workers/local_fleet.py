@@ -21,6 +21,7 @@ from infra.processes import end_with_parent
 from infra.settings import Settings
 from jobs.fleet import Fleet
 from workers.avatar.demo import publish_demo
+from workers.warm import cache_bytes
 
 
 class Starter(Protocol):
@@ -102,13 +103,19 @@ def local_fleet(settings: Settings, workers: int, flower_port: int = 5555) -> It
             return processes[name]
 
         def start_worker(name: str) -> None:
-            start(name, [sys.executable, "-m", "jobs.cli", "worker", "--name", name], LIPSYNC_THREADS=threads)
+            start(
+                name,
+                [sys.executable, "-m", "jobs.cli", "worker", "--name", name],
+                LIPSYNC_THREADS=threads,
+                LIPSYNC_CACHE_MB=kept,
+            )
 
         refuse_running(settings.local_socket)
         server = start("redis", redis_command(find_redis_server(), data, settings.local_socket))
         wait_for_redis(settings.local_socket, server)
         publish_demo(open_store(settings))
         threads = str(settings.threads or max(len(os.sched_getaffinity(0)) // workers, 1))
+        kept = str(max(cache_bytes(settings) // workers // 1_000_000, 1))
         for number in range(1, workers + 1):
             start_worker(f"{WORKER}{number}")
         fleet = LocalFleet(home, _start_flower(start, flower_port), processes, start_worker)

@@ -6,8 +6,9 @@ its frames go through the encoder half once, and their tensors stay on the devic
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar, TypeVarTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ from workers.stopwatch import Stage, Stopwatch
 
 Float32 = npt.NDArray[np.float32]
 Pictures = npt.NDArray[np.uint8]
+Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
 
 _TYPES: Final = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
@@ -96,7 +99,11 @@ class Bank:
 
 
 class Painter:
-    """Draws the faces of output frames; for one thread at a time."""
+    """Draws the faces of output frames.
+
+    One thread of its own drives the device from first to last, whoever asks: CUDA keeps handles and recorded graphs for
+    each thread that ever did.
+    """
 
     def __init__(self, files: HalfFiles, crops: Pictures, settings: Settings, budget_bytes: int, batch: int) -> None:
         """Load both halves.
@@ -116,6 +123,7 @@ class Painter:
         self.precision = settings.precision
         """In what it calculates."""
         self._crops = crops
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="device")
         engines = files.decoder.parent / "engines"
         self._encoder = open_session(files.encoder, settings, engines=engines)
         self._decoder = open_session(files.decoder, settings, engines=engines, recorded=True)
@@ -153,8 +161,12 @@ class Painter:
         painted = np.empty((len(template_frames), FACE_PX, FACE_PX, 3), np.uint8)
         for start in range(0, len(template_frames), self.batch):
             part = slice(start, start + self.batch)
-            self._paint(template_frames[part], heard[part], painted[part], stopwatch)
+            self.on_device(self._paint, template_frames[part], heard[part], painted[part], stopwatch)
         return painted
+
+    def on_device(self, function: Callable[[*Arguments], Result], *args: *Arguments) -> Result:
+        """Have the thread that drives the device do something."""
+        return self._thread.submit(function, *args).result()
 
     def _paint(self, template_frames: Sequence[int], heard: Float32, result: Pictures, stopwatch: Stopwatch) -> None:
         """One run: kernels are chosen by shape, so a partial batch is filled up and the rest of it thrown away."""

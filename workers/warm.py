@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import NamedTuple
 
-import psutil
 import structlog
 
+from infra.memory import free_bytes
 from infra.object_store import ObjectStore
 from infra.settings import Settings
 from workers.avatar.cache import Shelf, fetch_pack
@@ -27,7 +27,9 @@ from workers.stopwatch import Stopwatch
 log = structlog.get_logger(__name__)
 
 ACCELERATOR_CACHE_MB = 4_000
-"""Holds the tensors of some 600 template frames of the real networks."""
+"""Holds the tensors of some 470 template frames of the real networks."""
+CPU_SHARE = 4
+"""One part in so many of the free memory is for them on a CPU; networks and other programs want some, too."""
 
 
 class WarmAvatar(NamedTuple):
@@ -39,7 +41,7 @@ class WarmAvatar(NamedTuple):
 
     def encode(self, windows: Float32) -> Float32:
         """Mel windows float32 (N, 1, 80, 16) → audio features float32 (N, 512)."""
-        return self.audio_encoder.run(windows)
+        return self.painter.on_device(self.audio_encoder.run, windows)
 
 
 Prove = Callable[[str, WarmAvatar, ObjectStore], None]
@@ -84,7 +86,7 @@ def cache_bytes(settings: Settings) -> int:
     if settings.cache_mb:
         return settings.cache_mb * 1_000_000
     on_cpu = wanted_provider(settings) == "cpu"
-    return psutil.virtual_memory().available // 4 if on_cpu else ACCELERATOR_CACHE_MB * 1_000_000
+    return free_bytes() // CPU_SHARE if on_cpu else ACCELERATOR_CACHE_MB * 1_000_000
 
 
 class WarmAvatars:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from infra.errors import Failed
 from infra.settings import Settings
-from workers.avatar.cache import Shelf
+from workers.avatar.cache import Shelf, make_room
 from workers.avatar.decoded import settle
 from workers.avatar.networks.half_tensors import HEARD
 from workers.avatar.pack import Pack
@@ -49,6 +49,7 @@ def open_halves(pack: Pack, settings: Settings, batch: int) -> HalfFiles:
     if not folder.is_dir():
         with shelf.making() as unfinished:
             if not folder.is_dir():
+                make_room(settings.cache, settings.cache_disk_mb, 2 * pack.generator.stat().st_size)
                 cut_halves(pack.generator, unfinished, settings, batch)
                 unfinished.rename(folder)
     lease.release()

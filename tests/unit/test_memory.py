@@ -1,0 +1,31 @@
+"""Free memory is what the host has, or what the container may still have where that is less."""
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infra.memory import free_bytes
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Path:
+    (tmp_path / "memory.current").write_text("300000\n")
+    return tmp_path
+
+
+def test_a_container_has_no_more_than_its_limit(group: Path) -> None:
+    (group / "memory.max").write_text("1000000\n")
+    assert free_bytes(group) == 700_000
+
+
+def test_a_container_that_has_used_up_its_limit_has_nothing(group: Path) -> None:
+    (group / "memory.max").write_text("200000\n")
+    assert free_bytes(group) == 0
+
+
+def test_without_a_limit_the_host_decides(group: Path) -> None:
+    (group / "memory.max").write_text("max\n")
+    free = psutil.virtual_memory().available
+    assert 0.5 * free < free_bytes(group) < 2 * free
+    assert 0.5 * free < free_bytes(group / "nothing") < 2 * free
