@@ -65,7 +65,7 @@ bench: install  ## the figures that the documentation quotes; with PyTorch there
 COMPILE = uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command 'make lock'
 lock:  ## needs uv on the PATH
-	$(COMPILE) --extra cpu --extra local --group build --group lint --group test -o $(LOCKS)/dev.txt
+	$(COMPILE) --extra cpu --extra local --extra plot --group build --group lint --group test -o $(LOCKS)/dev.txt
 	$(COMPILE) -c $(LOCKS)/dev.txt --extra cpu --extra local --group build -o $(LOCKS)/local.txt
 	$(COMPILE) -c $(LOCKS)/dev.txt --extra cpu -o $(LOCKS)/cpu.txt
 	$(COMPILE) -c $(LOCKS)/dev.txt --extra gpu -o $(LOCKS)/gpu.txt

@@ -29,7 +29,7 @@ def check_picture(path: Path) -> None:
         raise Rejected(f"{path} cannot be drawn: name a picture that ends in {' or '.join(FORMATS)}.")
     check_output(path)
     if importlib.util.find_spec("matplotlib") is None:
-        raise Failed("Drawing figures needs the package `matplotlib`: install lipsync-fleet with its extra `local`.")
+        raise Failed("Drawing figures needs the package `matplotlib`: install lipsync-fleet with its extra `plot`.")
 
 
 def draw(report: Report, path: Path) -> None:
@@ -42,7 +42,7 @@ def draw(report: Report, path: Path) -> None:
     Raises:
         Failed: it cannot be written.
     """
-    from matplotlib.figure import Figure  # large, and in the extra `local` only
+    from matplotlib.figure import Figure  # large, and in the extra `plot` only
 
     logging.getLogger("matplotlib").setLevel(logging.WARNING)  # else --debug lists all fonts
     figure = Figure(figsize=(WIDTH_INCHES, CHART_INCHES * len(report.charts)), layout="constrained")
