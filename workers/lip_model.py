@@ -13,6 +13,7 @@ import numpy.typing as npt
 from infra.errors import Rejected
 from infra.settings import Settings
 from workers.sessions import open_session, runs_on
+from workers.stopwatch import Stage, Stopwatch
 
 Float32 = npt.NDArray[np.float32]
 Shape = tuple[int | None, ...]
@@ -52,6 +53,12 @@ class Network:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
+def hear_windows(audio_encoder: Network, windows: Float32, stopwatch: Stopwatch) -> Float32:
+    """Mel windows float32 (N, 1, 80, 16) → audio features float32 (N, 512)."""
+    with stopwatch.measure(Stage.AUDIO):
+        return audio_encoder.run(windows)
+
+
 @dataclass(frozen=True)
 class LipModel:
     """Audio encoder and generator of one avatar, loaded and checked."""
@@ -64,9 +71,9 @@ class LipModel:
         """Frames in one run of the generator."""
         return self.generator.batch
 
-    def encode(self, windows: Float32) -> Float32:
+    def encode(self, windows: Float32, stopwatch: Stopwatch | None = None) -> Float32:
         """Mel windows float32 (N, 1, 80, 16) → audio features float32 (N, 512)."""
-        return self.audio_encoder.run(windows)
+        return hear_windows(self.audio_encoder, windows, stopwatch or Stopwatch())
 
     def generate(self, faces: Float32, audio: Float32) -> Float32:
         """Faces (N, 6, 320, 320) and their audio (N, 32, 16, 16) → pictures (N, 3, 320, 320) in [0, 1]; all float32."""

@@ -24,14 +24,16 @@ ReadAudio = Callable[[Span], Float32]
 """Gives a range of the job's samples: float32, 16 kHz mono."""
 
 HEARD_AHEAD_FRAMES: Final = 16
-PAINTED_AHEAD_FRAMES: Final = 8
 COMPOSED_AHEAD_FRAMES: Final = 8
 
 
 class AudioEncoder(Protocol):
-    """Whoever can turn mel windows float32 (N, 1, 80, 16) into audio features float32 (N, 512)."""
+    """Whoever can turn mel windows float32 (N, 1, 80, 16) into audio features float32 (N, 512).
 
-    def encode(self, windows: Float32) -> Float32: ...
+    The stopwatch records the runs of the network, as laps of `Stage.AUDIO`.
+    """
+
+    def encode(self, windows: Float32, stopwatch: Stopwatch) -> Float32: ...
 
 
 class Part(NamedTuple):
@@ -72,11 +74,11 @@ def hear(model: AudioEncoder, part: Part, batch: int, stopwatch: Stopwatch) -> G
     embedded, known = np.empty((heard.features.size, 512), np.float32), 0
     for start in range(frames.start, frames.stop, batch):
         now = Span(start, min(start + batch, frames.stop))
+        needed = conditioning_features(now, frames_total, features).stop - heard.features.start
+        if needed > known:
+            embedded[known:needed] = model.encode(windows[known:needed], stopwatch)
+            known = needed
         with stopwatch.measure(Stage.AUDIO):
-            needed = conditioning_features(now, frames_total, features).stop - heard.features.start
-            if needed > known:
-                embedded[known:needed] = model.encode(windows[known:needed])
-                known = needed
             conditions = conditioning(embedded, heard.features, features, frames_total, now)
         yield now, conditions
 
@@ -108,4 +110,4 @@ def compose(
         with stopwatch.measure(Stage.COLOUR):
             return face, template.compose(face.template_frame, pasted)
 
-    return ahead_of_each(one, ahead(painted, PAINTED_AHEAD_FRAMES), threads, COMPOSED_AHEAD_FRAMES)
+    return ahead_of_each(one, painted, threads, COMPOSED_AHEAD_FRAMES)

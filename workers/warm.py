@@ -17,7 +17,7 @@ from workers.avatar.pack import Pack
 from workers.avatar.template import Template, open_template
 from workers.batches import choose_batch
 from workers.encoding_capacity import core_shortage
-from workers.lip_model import Float32, Network, load_audio_encoder
+from workers.lip_model import Float32, Network, hear_windows, load_audio_encoder
 from workers.painter import Painter
 from workers.pipeline import Part, paint
 from workers.render.crop import Picture
@@ -39,9 +39,9 @@ class WarmAvatar(NamedTuple):
     painter: Painter
     template: Template
 
-    def encode(self, windows: Float32) -> Float32:
+    def encode(self, windows: Float32, stopwatch: Stopwatch | None = None) -> Float32:
         """Mel windows float32 (N, 1, 80, 16) → audio features float32 (N, 512)."""
-        return self.painter.on_device(self.audio_encoder.run, windows)
+        return self.painter.on_device(hear_windows, self.audio_encoder, windows, stopwatch or Stopwatch())
 
 
 Prove = Callable[[str, WarmAvatar, ObjectStore], None]

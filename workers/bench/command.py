@@ -13,7 +13,7 @@ from jobs.console import Json, print_result, say
 from workers.bench.report import Report
 
 What = Literal["model", "pipeline", "precision", "fleet", "submission", "scheduler"]
-DEFAULT_FRAMES = {"model": 97, "pipeline": 97, "precision": 97, "fleet": 500}
+DEFAULT_FRAMES = {"model": 97, "pipeline": 250, "precision": 97, "fleet": 500}
 """What is measured with an avatar, and how many frames are rendered, or how often its networks are called."""
 TABLE_WIDTH = 120
 

@@ -19,8 +19,8 @@ try:
     from onnx import TensorProto, helper, numpy_helper
 except ImportError:
     raise Failed(
-        "Writing the networks of an avatar needs the package `onnx`: install lipsync-fleet with its extra `local` "
-        "(synthetic avatars) or `train` (trained ones)."
+        "Writing the networks of an avatar needs the package `onnx`: install lipsync-fleet with its extra `cpu` or "
+        "`gpu` (synthetic avatars) or `train` (trained ones)."
     ) from None
 
 OPSET = 17
