@@ -1,8 +1,8 @@
 """The encoders of H.264: how each is told the same quality, and whether this machine has it."""
 
+import time
 from fractions import Fraction
-from functools import cache
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import av
 import numpy as np
@@ -32,6 +32,7 @@ _NVENC_PRESETS: Final = {
     "veryslow": "p7",
 }
 _PROBE_FRAMES: Final = 3
+_PROBE_AGAIN_S: Final = 60.0
 _PROBE_PX: Final = 256  # some cards encode nothing smaller than 160 pixels
 
 
@@ -50,19 +51,34 @@ def encoder_options(codec: Codec, crf: int, preset: str, device: int = 0) -> dic
     return {"preset": _NVENC_PRESETS[preset], "gpu": str(device)} | quality | _NVENC
 
 
-@cache
 def encoding_problem(codec: Codec, device: int = 0) -> str | None:
     """Why this process cannot encode with a codec, one sentence; None when it can.
 
-    That a library has an encoder says nothing about the machine, so a few frames are encoded, once per process.
+    That a library has an encoder says nothing about the machine, so a few frames are encoded: once when that succeeds,
+    and every minute when it fails, since a card may have had as many encoders open as it can.
     """
+    found = _found.get((codec, device))
+    if found is None or (found.problem and time.monotonic() > found.until_s):
+        found = _found[codec, device] = _Found(_problem(codec, device), time.monotonic() + _PROBE_AGAIN_S)
+    return found.problem
+
+
+class _Found(NamedTuple):
+    problem: str | None
+    until_s: float
+
+
+_found: dict[tuple[Codec, int], _Found] = {}
+
+
+def _problem(codec: Codec, device: int) -> str | None:
     level = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)  # the error itself says no more than "not permitted"
     with av.logging.Capture() as said:
         try:
             _encode_some(codec, device)
-        except av.FFmpegError as error:
-            reason = said[-1][2].strip() if said else error.strerror
+        except (av.FFmpegError, ValueError) as error:  # the second where the library has no such encoder at all
+            reason = said[-1][2].strip() if said else str(error)
             return f"This machine cannot encode with {codec} ({reason})."
         finally:
             av.logging.set_level(level)

@@ -17,6 +17,8 @@ def free_bytes(group: Path = _GROUP) -> int:
     free = int(psutil.virtual_memory().available)
     try:
         limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-    except (OSError, ValueError):  # no control group, or `max`: no limit
+        facts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        files = int(facts["active_file"]) + int(facts["inactive_file"])  # cached, and given up when memory is wanted
+    except (OSError, ValueError, KeyError):  # no control group, or `max`: no limit
         return free
-    return max(min(free, limit - used), 0)
+    return max(min(free, limit - used + files), 0)

@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     s3_ca_bundle: Path | None = None
     """Certificate authority of a store with its own TLS certificate."""
     cache: Path = Field(default_factory=default_cache)
-    """Avatar packs and decoded templates, by digest; safe to delete at any time."""
+    """Avatar packs, decoded templates and cut generators, by digest; safe to delete at any time."""
     cache_disk_mb: int = Field(default=20_000, ge=100)
     """The least recently used avatars leave the disk beyond this."""
     warm_avatars: int = Field(default=4, ge=1)
@@ -65,8 +65,8 @@ class Settings(BaseSettings):
     batch: int = Field(default=0, ge=0, le=256)
     """Frames in one network run; 0 chooses 1 on the CPU, and on an accelerator what a short run finds fastest."""
     cache_mb: int = Field(default=0, ge=0)
-    """Memory, in 10^6 bytes, for what the generator knows of template frames, on the device that renders; 0 takes a
-    quarter of what is free on the CPU, and 4 000 on an accelerator."""
+    """Memory, in 10^6 bytes, for what the generator knows of template frames, on the device that renders; 0 takes half
+    of what is free on the CPU, and 8 000 on an accelerator."""
     precision: Precision = "float32"
     """In what the generator calculates; halves cost less on GPUs and are off by a grey level here and there."""
     cuda_graphs: bool = False

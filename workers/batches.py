@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
+from infra.errors import LipsyncError
 from infra.settings import Settings
 from jobs.scratch import scratch_folder
 from workers.avatar.cache import speaking
 from workers.avatar.networks.prepared import cut_halves
 from workers.avatar.pack import Pack
 from workers.painter import Painter
-from workers.sessions import first_line, import_runtime, wanted_provider
+from workers.sessions import first_line, import_runtime, runtime_errors, wanted_provider
 from workers.stopwatch import Stopwatch
 
 log = structlog.get_logger(__name__)
@@ -25,6 +26,10 @@ CANDIDATES: Final = (1, 2, 4, 8, 16, 32, 64)
 WORTH_IT: Final = 1.05
 """A larger batch must be faster by this much: it costs memory, and the first frames wait for it."""
 TRIAL_S: Final = 0.5
+TENSORRT_BATCH: Final = 8
+"""TensorRT builds an engine for each size, which takes minutes: too long for a trial."""
+MAX_BATCH: Final = 256
+"""What LIPSYNC_BATCH may be at most, too."""
 
 
 class Batch(NamedTuple):
@@ -49,6 +54,8 @@ def choose_batch(pack: Pack, crops: npt.NDArray[np.uint8], settings: Settings) -
     provider = wanted_provider(settings)
     if provider == "cpu":
         return Batch(1)
+    if provider == "tensorrt":
+        return Batch(TENSORRT_BATCH)
     found = settings.cache / "batches" / f"{_file_name(pack, provider, settings)}.json"
     if known := _known(found):
         return known
@@ -68,13 +75,11 @@ def try_batches(
 ) -> dict[int, float]:
     """Frames per second of the decoder half for batches of growing size, up to the first that is no faster."""
     rates: dict[int, float] = {}
+    refusals: tuple[type[Exception], ...] = (LipsyncError, *runtime_errors())
     for batch in candidates:
         try:
-            with scratch_folder() as folder:  # most halves are of no use after their trial
-                files = cut_halves(pack.generator, folder, settings, batch)
-                painter = Painter(files, crops, settings, budget_bytes=0, batch=batch)
-                rate = _rate(painter, batch, len(crops), trial_s)
-        except Exception as error:  # onnxruntime's share no base class; the memory is too small, or the batch fixed
+            rate = _try(pack, crops, settings, batch, trial_s)
+        except refusals as error:  # the memory is too small, or the batch fixed
             if not rates:
                 raise
             log.warning("batch_refused", avatar=pack.digest, batch=batch, reason=first_line(error))
@@ -96,12 +101,21 @@ def best(rates: dict[int, float]) -> Batch:
 
 
 def _known(found: Path) -> Batch | None:
-    """What a file tells of an earlier trial; None when there is none, or a power cut left it empty."""
+    """What a file tells of an earlier trial; None when there is none, or it says nothing that can be."""
     try:
         frames, frames_per_s = json.loads(found.read_text())
-        return Batch(int(frames), float(frames_per_s))
-    except (OSError, ValueError, TypeError):
+        batch = Batch(int(frames), float(frames_per_s))
+    except (OSError, ValueError, TypeError, OverflowError):
         return None
+    return batch if 1 <= batch.frames <= MAX_BATCH else None
+
+
+def _try(pack: Pack, crops: npt.NDArray[np.uint8], settings: Settings, batch: int, trial_s: float) -> float:
+    """Frames per second with a batch; its painter leaves the device before the next one needs the room."""
+    with scratch_folder() as folder:  # most halves are of no use after their trial
+        files = cut_halves(pack.generator, folder, settings, batch)
+        painter = Painter(files, crops, settings, budget_bytes=0, batch=batch)
+        return _rate(painter, batch, len(crops), trial_s)
 
 
 def _rate(painter: Painter, batch: int, template_frames: int, trial_s: float) -> float:

@@ -18,7 +18,7 @@ from infra.settings import Settings
 from workers.avatar.networks.half_tensors import BANK, FACE, HEARD, PAINTED, SLOTS
 from workers.avatar.networks.prepared import HalfFiles
 from workers.render.crop import FACE_PX, INNER
-from workers.sessions import device_of, first_line, import_runtime, open_session
+from workers.sessions import device_of, first_line, import_runtime, open_session, runtime_errors
 from workers.stopwatch import Stage, Stopwatch
 
 Float32 = npt.NDArray[np.float32]
@@ -90,7 +90,7 @@ class Bank:
         new = import_runtime().OrtValue.ortvalue_from_shape_and_type
         try:
             return {name: new([self.room, *shape], kind, *self._place) for name, (kind, shape) in self._layout.items()}
-        except Exception as error:  # onnxruntime's exceptions share no base class
+        except runtime_errors() as error:
             mb = self.bytes // 1_000_000
             raise Failed(f"{mb} MB for template frames are not to be had here: lower LIPSYNC_CACHE_MB.") from error
 
@@ -116,6 +116,7 @@ class Painter:
             batch: for which the halves were made.
 
         Raises:
+            NotANetwork: a half cannot be loaded.
             Failed: the provider that was asked for is not there.
         """
         self.batch = batch
@@ -124,18 +125,23 @@ class Painter:
         """In what it calculates."""
         self._crops = crops
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="device")
+        self.on_device(self._open, files, settings, budget_bytes)
+
+    def _open(self, files: HalfFiles, settings: Settings, budget_bytes: int) -> None:
+        """Load both halves and give every tensor its place on the device."""
         engines = files.decoder.parent / "engines"
         self._encoder = open_session(files.encoder, settings, engines=engines)
         self._decoder = open_session(files.decoder, settings, engines=engines, recorded=True)
         self.provider = str(self._decoder.get_providers()[0])
         """What the decoder half really runs on, as ONNX Runtime names it."""
         place = (device_of(self._decoder), settings.device if device_of(self._decoder) == "cuda" else 0)
-        self.bank = Bank(self._encoder.get_outputs(), len(crops), budget_bytes, min(batch, len(crops)), place)
+        frames = len(self._crops)
+        self.bank = Bank(self._encoder.get_outputs(), frames, budget_bytes, min(self.batch, frames), place)
         new = import_runtime().OrtValue.ortvalue_from_shape_and_type
         self._face = new([1, FACE_PX, FACE_PX, 3], np.uint8, *place)
-        self._heard = new([batch, 32, 16, 16], np.float32, *place)
-        self._painted = new([batch, FACE_PX, FACE_PX, 3], np.uint8, *place)
-        self._slots = new([batch], np.int64, *place) if files.from_bank else None
+        self._heard = new([self.batch, 32, 16, 16], np.float32, *place)
+        self._painted = new([self.batch, FACE_PX, FACE_PX, 3], np.uint8, *place)
+        self._slots = new([self.batch], np.int64, *place) if files.from_bank else None
         self._encoding, self._decoding = self._encoder.io_binding(), self._decoder.io_binding()
         self._encoding.bind_ortvalue_input(FACE, self._face)
         self._decoding.bind_ortvalue_input(HEARD, self._heard)
@@ -192,7 +198,7 @@ class Painter:
     def _run(self, session: Any, binding: Any) -> None:
         try:
             session.run_with_iobinding(binding)
-        except Exception as error:  # onnxruntime's exceptions share no base class
+        except runtime_errors() as error:
             raise Failed(
                 f"Drawing {self.batch} frames at a time failed on {self.provider}: {first_line(error)}; set "
                 "LIPSYNC_BATCH=1, and LIPSYNC_CACHE_MB where memory is short."

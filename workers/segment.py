@@ -32,7 +32,7 @@ def paint_chunk(
         manifest: the job.
         frames: half-open range of output frames.
         avatar: the job's avatar.
-        store: where the job audio is.
+        read_audio: gives the job audio.
         stopwatch: records the stages.
     """
     part = Part(read_audio, manifest.samples, manifest.frames_total, frames)
@@ -68,14 +68,16 @@ def store_segment(
     painted = paint_chunk(manifest, frames, avatar, read_audio, stopwatch)
     with ExitStack() as tail:
 
-        def blocks() -> Iterator[bytes]:
+        def blocks() -> Generator[bytes]:
             with closing(_encode(manifest, frames, painted, avatar, watch, settings, stopwatch)) as encoded:
                 for block in encoded:
                     with stopwatch.measure(Stage.UPLOAD):
                         yield block
             tail.enter_context(stopwatch.measure(Stage.UPLOAD))  # what is left to do when all is made
 
-        return store_blocks(blocks(), key, attempt, store, frames.size)
+        # When the store gives up half way, nobody else would stop what makes the blocks.
+        with closing(blocks()) as made:
+            return store_blocks(made, key, attempt, store, frames.size)
 
 
 def _encode(

@@ -1,5 +1,6 @@
 """ONNX Runtime sessions: which provider, with which options, and proof that the session really got it."""
 
+import os
 import sys
 from contextlib import redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
@@ -45,8 +46,15 @@ def choose_provider(asked: Providers, available: list[str]) -> Provider:
 
 
 def wanted_provider(settings: Settings) -> Provider:
-    """The provider that sessions on this machine are asked to run on; raises as `choose_provider` does."""
-    return choose_provider(settings.providers, import_runtime().get_available_providers())
+    """The provider that sessions on this machine are asked to run on.
+
+    Raises:
+        Failed: it is not in this build of ONNX Runtime, or cannot do what else was set.
+    """
+    provider = choose_provider(settings.providers, import_runtime().get_available_providers())
+    if provider == "tensorrt" and settings.cuda_graphs:  # every single node would have to be TensorRT's
+        raise Failed("LIPSYNC_CUDA_GRAPHS does not go with TensorRT: set LIPSYNC_PROVIDERS=cuda, or leave it off.")
+    return provider
 
 
 def import_runtime() -> Any:
@@ -67,6 +75,18 @@ def import_runtime() -> Any:
     return onnxruntime
 
 
+def runtime_errors() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises: classes of its own without a common base, and what C++ throws.
+
+    To be caught in place of `Exception`, which would catch the end of a task's time, too.
+    """
+    import_runtime()
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    own = [kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    return (*own, RuntimeError, ValueError, MemoryError)
+
+
 def open_session(path: Path, settings: Settings, *, engines: Path | None = None, recorded: bool = False) -> Any:
     """Load a network where the settings say.
 
@@ -80,33 +100,25 @@ def open_session(path: Path, settings: Settings, *, engines: Path | None = None,
 
     Raises:
         NotANetwork: the file cannot be loaded.
-        Failed: the provider that was asked for is not there.
+        Failed: the provider that was asked for is not there, or cannot run the network.
     """
-    onnxruntime = import_runtime()
     provider = wanted_provider(settings)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.intra_op_num_threads = settings.threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning burns the encoder's cores
-    wanted: list[Any] = [PROVIDER_NAMES["cpu"]]
-    if provider != "cpu":
-        onnxruntime.preload_dlls()
-        wanted[:0] = _accelerators(provider, engines, settings, recorded=recorded)
+    if provider == "cpu":
+        return _on_cpu(path, settings)
     try:
-        with redirect_stdout(sys.stderr):  # where it prints when it tries again without the accelerator
-            session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
-    except Exception as error:  # onnxruntime's exceptions share no base class
-        raise NotANetwork(f"{path.name} cannot be loaded as an ONNX network: {first_line(error)}") from error
-    got = session.get_providers()[0]
-    if got != PROVIDER_NAMES[provider] and settings.providers == "auto":
-        log.warning("no_accelerator", asked=provider, got=got, network=path.name)
-    elif got != PROVIDER_NAMES[provider]:
+        session = _load(path, settings, _accelerators(provider, engines, settings, recorded=recorded))
+    except runtime_errors() as error:
+        session, reason = _on_cpu(path, settings), first_line(error)  # which tells whether the file is to blame
+    else:
+        reason = f"the session runs on {session.get_providers()[0]}"
+        if runs_on(session) == provider:
+            return session
+    if settings.providers != "auto":
         raise Failed(
-            f"{provider} was asked of ONNX Runtime, but the session runs on {got}: check the driver and the CUDA "
-            "libraries, or set LIPSYNC_PROVIDERS=cpu."
+            f"{provider} was asked of ONNX Runtime, but cannot run {path.name} ({reason}): check the driver, the "
+            "CUDA libraries and the device's memory, or set LIPSYNC_PROVIDERS=cpu."
         )
+    log.warning("no_accelerator", asked=provider, got=session.get_providers()[0], network=path.name, reason=reason)
     return session
 
 
@@ -126,6 +138,31 @@ def device_of(session: Any) -> str:
     return "cpu" if runs_on(session) == "cpu" else "cuda"
 
 
+def _on_cpu(path: Path, settings: Settings) -> Any:
+    try:
+        return _load(path, settings, [])
+    except runtime_errors() as error:
+        raise NotANetwork(f"{path.name} cannot be loaded as an ONNX network: {first_line(error)}") from error
+
+
+def _load(path: Path, settings: Settings, accelerators: list[tuple[str, dict[str, str]]]) -> Any:
+    """A session on accelerators and the CPU, in this order; raises what ONNX Runtime does."""
+    onnxruntime = import_runtime()
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.intra_op_num_threads = settings.threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning burns the encoder's cores
+    providers: list[Any] = [*accelerators, PROVIDER_NAMES["cpu"]]
+    with redirect_stdout(sys.stderr):
+        if accelerators:
+            os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # for libraries that ask no option of ours, TensorRT's among them
+            onnxruntime.preload_dlls()  # prints what it does not find
+        # Its own fallback to the CPU would hide the reason, at the first run as well as here.
+        return onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+
+
 def _accelerators(
     provider: Provider, engines: Path | None, settings: Settings, *, recorded: bool
 ) -> list[tuple[str, dict[str, str]]]:
@@ -133,14 +170,14 @@ def _accelerators(
     device = str(settings.device)
     # TF32 rounds to 10 bits of mantissa, more than the one grey level that machines may differ by.
     cuda = {"device_id": device, "use_tf32": "0"}
-    replay = recorded and settings.cuda_graphs
     if provider == "cuda":
+        replay = recorded and settings.cuda_graphs
         return [(PROVIDER_NAMES["cuda"], cuda | ({"enable_cuda_graph": "1"} if replay else {}))]
     # An engine's file name tells devices, versions and the network's file name apart, but not the weights.
     kept = {} if engines is None else {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(engines)}
-    more = {"trt_cuda_graph_enable": "1"} if replay else {}
+    half = {"trt_fp16_enable": "1"} if settings.precision == "float16" else {}
     return [
-        (PROVIDER_NAMES["tensorrt"], {"device_id": device, **kept, **more}),
+        (PROVIDER_NAMES["tensorrt"], {"device_id": device, **kept, **half}),
         (PROVIDER_NAMES["cuda"], cuda),
     ]
 

@@ -53,8 +53,8 @@ class PartRunner:
     dispatch: Callable[[list[str]], int]
     """Rings for what these jobs need next."""
     reader: JobReader = field(init=False)
-    _left: dict[str, str] = field(default_factory=dict)
-    """Jobs whose frames this worker cannot encode, and why; their manifests need not be read for every part."""
+    _left: str = ""
+    """The job that was left to others last: to say so once is enough."""
 
     def __post_init__(self) -> None:
         self.reader = JobReader(self.ledger, self.store)
@@ -86,8 +86,6 @@ class PartRunner:
         before = signal.signal(signal.SIGTERM, lambda *_: keeper.hand_back())
         try:
             with keeper:
-                if part.isdigit() and job in self._left:
-                    raise _LeftToOthers(self._left[job])
                 record = self._do(self.reader.manifest(job), part, claim.attempt, keeper)
                 verdict = self._finish(job, part, record)
         except _LeftToOthers as error:
@@ -146,10 +144,12 @@ class PartRunner:
         """Let others render what this worker could not encode."""
         codec = manifest.encoding.codec
         problem = encoding_problem(codec, self.settings.device)
-        if problem:
+        if problem is None:
+            return
+        if self._left != manifest.job:
             log.warning("job_left_to_others", codec=codec, reason=problem)
-            reason = f"The job waits for a worker that can encode with {codec}; on {self.name}: {problem}"
-            raise _LeftToOthers(self._left.setdefault(manifest.job, reason))
+            self._left = manifest.job
+        raise _LeftToOthers(f"The job waits for a worker that can encode with {codec}; on {self.name}: {problem}")
 
     def _finish(self, job: str, part: str, record: Record) -> str:
         if part != ASSEMBLE_PART:

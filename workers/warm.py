@@ -12,7 +12,7 @@ from infra.memory import free_bytes
 from infra.object_store import ObjectStore
 from infra.settings import Settings
 from workers.avatar.cache import Shelf, fetch_pack
-from workers.avatar.networks.prepared import open_halves
+from workers.avatar.networks.prepared import HalfFiles, load_halves
 from workers.avatar.pack import Pack
 from workers.avatar.template import Template, open_template
 from workers.batches import choose_batch
@@ -26,9 +26,9 @@ from workers.stopwatch import Stopwatch
 
 log = structlog.get_logger(__name__)
 
-ACCELERATOR_CACHE_MB = 4_000
-"""Holds the tensors of some 470 template frames of the real networks."""
-CPU_SHARE = 4
+ACCELERATOR_CACHE_MB = 8_000
+"""Holds the tensors of some 940 template frames of the real networks."""
+CPU_SHARE = 2
 """One part in so many of the free memory is for them on a CPU; networks and other programs want some, too."""
 
 
@@ -67,8 +67,11 @@ def warm_up(pack: Pack, settings: Settings, used_bytes: int = 0) -> WarmAvatar:
         shortage = core_shortage(batch.frames_per_s, pack.spec.frame_size, len(os.sched_getaffinity(0)))
         if shortage:
             log.warning("cores_too_few", avatar=pack.digest, reason=shortage)
-    halves = open_halves(pack, settings, batch.frames)
-    painter = Painter(halves, template.crops, settings, budget, batch.frames)
+
+    def load(halves: HalfFiles) -> Painter:
+        return Painter(halves, template.crops, settings, budget, batch.frames)
+
+    painter = load_halves(pack, settings, batch.frames, load)
     engines = Shelf(settings.cache, pack.digest).home / "engines"
     return WarmAvatar(load_audio_encoder(pack.audio_encoder, settings, engines), painter, template)
 
@@ -95,7 +98,8 @@ class WarmAvatars:
     def __init__(self, store: ObjectStore, settings: Settings, prove: Prove) -> None:
         self._store = store
         self._prove = prove
-        self._settings = settings
+        # Asked once: what the banks take is no longer free, and would count twice.
+        self._settings = settings.model_copy(update={"cache_mb": max(cache_bytes(settings) // 1_000_000, 1)})
         self._warm: OrderedDict[str, WarmAvatar] = OrderedDict()
 
     def get(self, digest: str) -> WarmAvatar:
@@ -107,7 +111,8 @@ class WarmAvatars:
         """
         if digest not in self._warm:
             while len(self._warm) >= self._settings.warm_avatars:
-                left, _ = self._warm.popitem(last=False)
+                left = next(iter(self._warm))
+                del self._warm[left]  # no name may hold it while its successor is loaded
                 log.info("avatar_left_memory", avatar=left)
             self._warm[digest] = self._load(digest)
         self._warm.move_to_end(digest)
@@ -117,6 +122,8 @@ class WarmAvatars:
         settings = self._settings
         pack = fetch_pack(self._store, digest, settings.cache, settings.cache_disk_mb)
         used = sum(avatar.painter.bank.bytes for avatar in self._warm.values())
+        if settings.warm_avatars > 1:
+            used += max(cache_bytes(settings) - used, 0) // 2  # half of what is left, for the next ones
         avatar = warm_up(pack, settings, used)
         self._prove(digest, avatar, self._store)
         painter = avatar.painter

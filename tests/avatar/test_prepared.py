@@ -15,8 +15,9 @@ from tests.avatar_sources import claiming
 from tests.servers import wait_until
 from workers.avatar.cache import Shelf
 from workers.avatar.networks import prepared
-from workers.avatar.networks.prepared import HalfFiles, open_halves
+from workers.avatar.networks.prepared import REVISION, HalfFiles, load_halves, open_halves
 from workers.avatar.pack import Pack
+from workers.sessions import open_session
 
 AT_ONCE = """
 import json, sys, time
@@ -178,3 +179,29 @@ def test_a_cache_that_cannot_be_written_is_named(pack: Pack, settings: Settings,
     blocked = settings.model_copy(update={"cache": tmp_path / "file" / "cache"})
     with pytest.raises(LipsyncError, match="file/cache"):
         open_halves(pack, blocked, 1)
+
+
+def test_halves_that_cannot_be_loaded_are_cut_once_more(pack: Pack, settings: Settings) -> None:
+    damaged = open_halves(pack, settings, 1).decoder
+    whole = damaged.stat().st_size
+    damaged.write_bytes(b"")
+    seen: list[int] = []
+
+    def load(files: HalfFiles) -> Path:
+        seen.append(files.decoder.stat().st_size)
+        open_session(files.decoder, settings)
+        return files.decoder
+
+    assert load_halves(pack, settings, 1, load) == damaged
+    assert seen == [0, whole]
+
+
+def test_halves_of_other_versions_leave_the_disk_when_new_ones_are_cut(pack: Pack, settings: Settings) -> None:
+    folder = open_halves(pack, settings, 1).decoder.parent
+    old = folder.with_name(folder.name.replace(f"halves{REVISION}", "halves0"))
+    folder.rename(old)
+    other_batch = open_halves(pack, settings, 3).decoder.parent
+    assert old.is_dir(), "another batch is another kind"
+    assert open_halves(pack, settings, 1).decoder.parent == folder
+    assert not old.exists()
+    assert other_batch.is_dir()

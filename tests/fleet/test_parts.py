@@ -98,7 +98,7 @@ def test_frames_that_one_worker_cannot_encode_are_left_to_another(
     for _ in range(3):
         assert answer(runner, job, "1") == "others"
     monkeypatch.undo()
-    able = replace(runner, name="there", _left={})
+    able = replace(runner, name="there", _left="")
     for part in ("audio", "0", "1", "2", "assemble"):
         assert answer(able, job, part) == "recorded"
     assert (fleet.status(job).state, fleet.status(job).error) == (JobState.DONE, None)

@@ -131,3 +131,16 @@ def test_a_manifest_is_read_once_and_a_missing_one_every_time(
     for _ in range(2):
         with pytest.raises(NotFound):
             reader.manifest(new_job_id())
+
+
+def test_a_guess_that_ends_in_an_error_nobody_foresaw_harms_no_later_chunk(
+    store: CountingStore, manifest: Manifest, ledger: MemoryLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(job: str) -> str:
+        raise ZeroDivisionError(job)
+
+    monkeypatch.setattr(ledger, "upcoming", broken)
+    reader = JobReader(ledger, store)
+    for chunk in range(3):
+        assert len(reader.audio(manifest, span_of(manifest, chunk))) == span_of(manifest, chunk).size
+        settled(reader)

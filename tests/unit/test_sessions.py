@@ -3,11 +3,24 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import onnxruntime
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 
 from infra.errors import Failed
-from infra.settings import Providers, Settings
-from workers.sessions import Provider, _accelerators, choose_provider, device_of, first_line, open_session, runs_on
+from infra.settings import Precision, Providers, Settings
+from workers import sessions
+from workers.sessions import (
+    Provider,
+    _accelerators,
+    choose_provider,
+    device_of,
+    first_line,
+    open_session,
+    runs_on,
+    runtime_errors,
+    wanted_provider,
+)
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
@@ -47,15 +60,27 @@ def test_cuda_keeps_its_precision_and_records_only_what_may_be_recorded(graphs: 
     assert options == {"device_id": "3", "use_tf32": "0"}
 
 
-@pytest.mark.parametrize("graphs", [True, False])
-@pytest.mark.parametrize("recorded", [True, False])
-def test_tensorrt_keeps_its_engines_and_leaves_the_rest_to_cuda(graphs: bool, recorded: bool) -> None:
-    settings = Settings(device=3, cuda_graphs=graphs)
-    (first, options), second = _accelerators("tensorrt", Path("/cache/engines"), settings, recorded=recorded)
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_tensorrt_keeps_its_engines_and_leaves_the_rest_to_cuda(precision: Precision) -> None:
+    settings = Settings(device=3, precision=precision)
+    (first, options), second = _accelerators("tensorrt", Path("/cache/engines"), settings, recorded=True)
     assert first == TENSORRT
     assert second == (CUDA, {"device_id": "3", "use_tf32": "0"})
-    assert options.pop("trt_cuda_graph_enable", "0") == ("1" if graphs and recorded else "0")
+    assert options.pop("trt_fp16_enable", "0") == ("1" if precision == "float16" else "0")
     assert options == {"device_id": "3", "trt_engine_cache_enable": "1", "trt_engine_cache_path": "/cache/engines"}
+
+
+def test_tensorrt_and_recorded_graphs_exclude_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "choose_provider", lambda *_: "tensorrt")
+    with pytest.raises(Failed, match="LIPSYNC_PROVIDERS=cuda"):
+        wanted_provider(Settings(cuda_graphs=True))
+    assert wanted_provider(Settings()) == "tensorrt"
+
+
+def test_the_end_of_a_tasks_time_is_no_error_of_onnx_runtime() -> None:
+    assert not issubclass(SoftTimeLimitExceeded, runtime_errors())
+    with pytest.raises(runtime_errors()):
+        onnxruntime.InferenceSession(b"no network")
 
 
 def test_tensorrt_keeps_no_engines_where_nobody_says_where() -> None:

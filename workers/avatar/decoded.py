@@ -17,7 +17,12 @@ import numpy.typing as npt
 from infra.errors import Failed
 from workers.avatar.cache import Shelf, discard, make_room
 
+REVISION: Final = 2
+"""To be raised whenever the files in such a folder are laid out in another way."""
+
 _MB: Final = 1_000_000
+_BEFORE: Final = {"planes": "template-*"}
+"""Folders under names that are no longer given."""
 
 
 def decoded_folder(
@@ -35,7 +40,7 @@ def decoded_folder(
     Raises:
         Failed: the files do not fit on the disk or into `disk_mb`.
     """
-    folder = shelf.home / f"{kind}-opencv{cv2.__version__}-av{version('av')}"
+    folder = shelf.home / f"{kind}{REVISION}-opencv{cv2.__version__}-av{version('av')}"
     if not _is_whole(folder, sizes):
         with shelf.making() as unfinished:
             if not _is_whole(folder, sizes):
@@ -43,7 +48,16 @@ def decoded_folder(
                 _reserve(shelf, disk_mb, sum(sizes.values()))
                 write(unfinished)
                 unfinished.rename(folder)
+                discard_others(folder, f"{kind}*-opencv*", *([_BEFORE[kind]] if kind in _BEFORE else []))
     return folder
+
+
+def discard_others(folder: Path, *patterns: str) -> None:
+    """Delete what other versions made in a folder's stead; who has such files mapped goes on reading them."""
+    for pattern in patterns:
+        for other in folder.parent.glob(pattern):
+            if other != folder:
+                discard(other)
 
 
 def settle(*files: BinaryIO) -> None:

@@ -120,6 +120,11 @@ def _needed(nodes: list[Any], wanted: set[str], known: set[str]) -> tuple[list[A
     return found[::-1], names
 
 
+def has_subgraphs(node: Any) -> bool:
+    """Whether a node runs graphs of its own, as `If` and `Loop` do; they may take tensors that it does not name."""
+    return any(item.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for item in node.attribute)
+
+
 def attribute(node: Any, name: str, default: Any) -> Any:
     """An attribute of a node."""
     found = next((item for item in node.attribute if item.name == name), None)

@@ -19,6 +19,8 @@ from workers.avatar.networks.graph import Graph, Shape
 from workers.avatar.networks.half_tensors import BANK, FACE, HEARD, KEPT_FACE, PAINTED, SLOTS
 from workers.render.crop import FACE_PX, MASK_COLUMNS, MASK_ROWS
 
+KEPT_TYPES: Final = (TensorProto.FLOAT, TensorProto.FLOAT16)
+"""Tensors of other types are made anew from the face."""
 MAX_KEPT_BYTES: Final = 8_000_000
 """Larger tensors are made anew from the face: reading them from the memory takes longer than that."""
 MAX_GROWTH_BYTES: Final = 1_500_000
@@ -53,7 +55,9 @@ def split(fixed: Callable[[int], onnx.ModelProto], batch: int, *, from_bank: boo
     several = _whole(fixed(batch))
     single = several if batch == 1 else _whole(fixed(1))
     cut, seen, shapes, rows = _frontier(several), several.inputs[0], several.shapes(), single.shapes()
-    kept = [name for name in cut if name != seen and _can_be_kept(rows.get(name, ()), shapes.get(name, ()), batch)]
+    fits = {name for name in cut if _can_be_kept(rows.get(name, ()), shapes.get(name, ()), batch)}
+    floats = {name for name, value in several.values().items() if value.type.tensor_type.elem_type in KEPT_TYPES}
+    kept = [name for name in cut if name != seen and name in fits & floats]
     sees_face = len(kept) < len(cut) or not kept
     return Halves(
         _encoder(single, kept, keep_face=sees_face, in_stripes=in_stripes),

@@ -1,16 +1,19 @@
 """The halves of an avatar's generator on a host's disk: made by whoever loads it first there, then read by all."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from infra.errors import Failed
+from infra.errors import Failed, Rejected
 from infra.settings import Settings
-from workers.avatar.cache import Shelf, make_room
-from workers.avatar.decoded import settle
+from workers.avatar.cache import Shelf, discard, make_room
+from workers.avatar.decoded import discard_others, settle
 from workers.avatar.networks.half_tensors import HEARD
 from workers.avatar.pack import Pack
 from workers.lip_model import AUDIO, FACES, PICTURES, load_generator
-from workers.sessions import NotANetwork, first_line, import_runtime, wanted_provider
+from workers.sessions import NotANetwork, first_line, import_runtime, runtime_errors, wanted_provider
+
+Loaded = TypeVar("Loaded")
 
 if TYPE_CHECKING:
     import onnx
@@ -52,8 +55,30 @@ def open_halves(pack: Pack, settings: Settings, batch: int) -> HalfFiles:
                 make_room(settings.cache, settings.cache_disk_mb, 2 * pack.generator.stat().st_size)
                 cut_halves(pack.generator, unfinished, settings, batch)
                 unfinished.rename(folder)
+                discard_others(folder, f"halves*-{kind}-onnxruntime*")
     lease.release()
     return _files(folder, settings, batch)
+
+
+def load_halves(pack: Pack, settings: Settings, batch: int, load: Callable[[HalfFiles], Loaded]) -> Loaded:
+    """Load halves; such as are on the disk and cannot be loaded are cut once more, once.
+
+    Args:
+        pack: the avatar.
+        settings: as for `open_halves`, whose errors are raised, too.
+        batch: output frames in one run of the decoder half.
+        load: loads them, and raises NotANetwork where it cannot.
+    """
+    files = open_halves(pack, settings, batch)
+    try:
+        return load(files)
+    except NotANetwork:
+        shelf = Shelf(settings.cache, pack.digest)
+        lease = shelf.use()
+        with shelf.making():
+            discard(files.decoder.parent)
+        lease.release()
+    return load(open_halves(pack, settings, batch))
 
 
 def cut_halves(path: Path, folder: Path, settings: Settings, batch: int) -> HalfFiles:
@@ -61,13 +86,14 @@ def cut_halves(path: Path, folder: Path, settings: Settings, batch: int) -> Half
     try:
         import onnx  # large, and not needed where the halves are on the disk
 
+        from workers.avatar.networks.graph import has_subgraphs
         from workers.avatar.networks.halves import split
     except ImportError:
         raise Failed("Rendering needs the package onnx: install lipsync-fleet with its extra `cpu` or `gpu`.") from None
     load_generator(path, settings.model_copy(update={"providers": "cpu"}))  # refuses what is no generator
 
     def fixed(frames: int) -> "onnx.ModelProto":
-        model = onnx.load(path)
+        model = onnx.load(path, load_external_data=False)
         weights = {weight.name for weight in model.graph.initializer}
         del model.graph.output[1:]
         del model.graph.value_info[:]  # may name other sizes
@@ -79,6 +105,9 @@ def cut_halves(path: Path, folder: Path, settings: Settings, batch: int) -> Half
         _simplify(model.SerializeToString(), simplified, f"{path.name} cannot draw {frames} frames at a time")
         model = onnx.load(simplified)
         simplified.unlink()
+        branching = next((node.op_type for node in model.graph.node if has_subgraphs(node)), None)
+        if branching:
+            raise Rejected(f"{path.name} chooses its steps while it runs ({branching}): export it without.")
         return model
 
     files = _files(folder, settings, batch)
@@ -106,8 +135,8 @@ def _simplify(model: bytes, result: Path, failing: str) -> None:
     options.optimized_model_filepath = str(result)
     options.log_severity_level = 3
     try:
-        runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions share no base class
+        runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+    except runtime_errors() as error:
         raise NotANetwork(f"{failing}, export it with a batch axis of any length: {first_line(error)}") from error
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from infra.errors import LipsyncError, Rejected
+from infra.errors import Rejected
 from infra.settings import Settings
 from infra.store_directory import file_error
 from workers.avatar.findings import Finding, Reading, attempt, insist
 from workers.avatar.given import check_file
 from workers.lip_model import Network, load_audio_encoder, load_generator
-from workers.sessions import NotANetwork
+from workers.sessions import NotANetwork, first_line, runtime_errors
 
 # How a tensor that lies in another file names that file in protobuf's wire format: a StringStringEntryProto with the
 # key "location" (onnx.proto, `TensorProto.external_data`).
@@ -91,11 +91,8 @@ def _load(path: Path, load: Callable[[Path, Settings], Network], settings: Setti
 def _run(network: Network, path: Path, *tensors: Float32) -> Float32:
     try:
         return network.run(*tensors)
-    except LipsyncError:
-        raise
-    except Exception as error:  # onnxruntime's exceptions share no base class
-        reason = str(error).splitlines()[0][:300]
-        raise Rejected(f"{path.name} loads but cannot run, export it again: {reason}") from error
+    except runtime_errors() as error:
+        raise Rejected(f"{path.name} loads but cannot run, export it again: {first_line(error)}") from error
 
 
 def _in_unit_range(pictures: Float32) -> bool:

@@ -72,7 +72,7 @@ def convolve_apart(graph: Graph, these: set[str]) -> None:
         joined = graph.maker.get(node.input[0])
         if joined is None or joined.op_type != "Concat" or attribute(joined, "axis", 0) != 1 or len(joined.input) != 2:
             continue
-        if sum(name in these for name in joined.input) != 1:
+        if sum(name in these for name in joined.input) != 1 or joined.input[0] not in shapes:  # it is a constant
             continue
         weight, name = graph.constants[node.input[1]], node.output[0]
         first, second = np.split(weight, [shapes[joined.input[0]][1]], axis=1)

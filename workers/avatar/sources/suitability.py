@@ -80,9 +80,11 @@ def memory_findings(
     each_bytes = frame_bytes(size, boxes)
     template_mb = round((frames * each_bytes + mask_bytes) / _MB)
     worker_mb = round((_MODULES_BYTES + _PREPARED * network_bytes + batch * _BATCH_BYTES) / _MB)
+    bank = f"{settings.cache_mb} MB" if settings.cache_mb else "a quarter of the free memory (see LIPSYNC_CACHE_MB)"
     sentence = (
-        f"A worker needs up to about {worker_mb} MB for itself (networks, {batch} of their frames at a time), and the "
-        f"decoded template {template_mb} MB in its host's cache, mapped into memory and shared by all workers there."
+        f"A worker needs up to about {worker_mb} MB for itself (networks, {batch} of their frames at a time), on a CPU "
+        f"up to {bank} more for what it keeps of template frames, and the decoded template {template_mb} MB in its "
+        "host's cache, mapped into memory and shared by all workers there."
     )
     yield Finding("note", "memory", sentence)
     if worker_mb > _WORKER_MB:
