@@ -442,6 +442,8 @@ def told_of_memory(settings: Settings, frames: int = 250, batch: int = 1) -> lis
 def test_a_huge_template_or_batch_is_warned_of_with_a_way_out(settings: Settings) -> None:
     (note,) = told_of_memory(settings)
     assert (note.level, "640 MB for itself" in note.sentence) == ("note", True)
+    assert "a quarter of the free memory" in note.sentence
+    assert "up to 70 MB more" in told_of_memory(settings.model_copy(update={"cache_mb": 70}))[0].sentence
     _, warning = told_of_memory(settings, frames=7500)
     assert warning.level == "warning" and "cut the clip to 2330 frames" in warning.sentence
     _, warning = told_of_memory(settings.model_copy(update={"cache_disk_mb": 1000}), frames=300)

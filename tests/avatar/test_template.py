@@ -14,6 +14,7 @@ from infra.media_video import decode_video, matrix_for
 from infra.settings import Settings
 from jobs.avatar_spec import AVATAR_JSON, Matrix, VideoTemplate
 from tests import avatar_sources as made
+from workers.avatar.cache import Shelf
 from workers.avatar.demo import demo_pack
 from workers.avatar.importing import import_avatar
 from workers.avatar.pack import Pack, seal
@@ -153,6 +154,16 @@ def test_a_template_is_decoded_once_and_nobody_can_write_to_it(training: Pack, s
     for kept in (second.planes, second.frames):
         with pytest.raises(ValueError, match="read-only"):
             kept.flat[0] = 1
+
+
+def test_what_other_versions_decoded_leaves(training: Pack, settings: Settings) -> None:
+    home = Shelf(settings.cache, training.digest).home
+    for old in ("planes-opencv4.0-av1.0", "template-opencv4.0-av1.0", "pictures-opencv4.0-av1.0"):
+        (home / old).mkdir(parents=True)
+    template = open_template(training, settings.cache)
+    assert sorted(path.name.partition("-")[0] for path in home.iterdir()) == ["pictures", "planes2"]
+    assert len(template.frames) == len(template)
+    assert sorted(path.name.partition("-")[0] for path in home.iterdir()) == ["pictures2", "planes2"]
 
 
 @pytest.mark.parametrize("name", ["planes.yuv", "crops.bgr", "surrounds.bgr", "keep.bool", "frames.bgr"])

@@ -114,8 +114,31 @@ def test_what_a_trial_found_is_kept_for_all_processes_of_a_host(
     assert choose_batch(small_pack, crops, house) == found
 
 
+def test_tensorrt_draws_a_fixed_number_without_a_trial(
+    small_pack: Pack, crops: Pictures, house: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "wanted_provider", lambda _: "tensorrt")
+    assert choose_batch(small_pack, crops, house) == (batches.TENSORRT_BATCH, None)
+    assert choose_batch(small_pack, crops, house.model_copy(update={"batch": 5})) == (5, None)
+
+
 @pytest.mark.usefixtures("_an_accelerator")
-@pytest.mark.parametrize("content", ["", "[4,", "[]", "{}", "4", '{"frames": 4}', '["many", 1.0]', "[null, 1.0]"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[4,",
+        "[]",
+        "{}",
+        "4",
+        '{"frames": 4}',
+        '["many", 1.0]',
+        "[null, 1.0]",
+        "[0, 1.0]",
+        "[257, 1.0]",
+        "[1e999, 1]",
+    ],
+)
 def test_a_file_that_a_power_cut_left_broken_is_made_anew(
     content: str, small_pack: Pack, crops: Pictures, house: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

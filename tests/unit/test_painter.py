@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import pytest
 from infra.errors import Failed
 from infra.settings import Settings
 from jobs.timing import Span
+from workers import painter as painter_module
 from workers.avatar.networks.prepared import HalfFiles, cut_halves
 from workers.avatar.pack import Pack
 from workers.lip_model import load_generator
@@ -20,6 +22,7 @@ from workers.painter import Bank, Painter
 from workers.pipeline import Part, paint
 from workers.render.composite import face_picture
 from workers.render.crop import network_input
+from workers.sessions import open_session
 from workers.stopwatch import Stage, Stopwatch
 from workers.warm import cache_bytes, warm_up
 
@@ -221,6 +224,19 @@ def test_faces_stay_as_they_are_when_the_next_ones_are_drawn(painters: Painters)
     kept = first.copy()
     draw(painter, [3, 3, 3, 3])
     assert np.array_equal(first, kept)
+
+
+def test_one_thread_drives_the_device_from_the_loading_on(painters: Painters, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    load = open_session
+
+    def noting(*args: Any, **more: Any) -> Any:
+        threads.append(threading.current_thread())
+        return load(*args, **more)
+
+    monkeypatch.setattr(painter_module, "open_session", noting)
+    painter = painters(1, 0)
+    assert threads == [painter.on_device(threading.current_thread)] * 2
 
 
 def test_an_encoder_half_that_fails_once_leaves_nothing_wrong_behind(

@@ -191,6 +191,13 @@ def test_a_convolution_of_two_joined_tensors_is_taken_apart_where_one_is_known_e
     assert sorted(weights_of(after, lambda *_: True)) == [(7, 4, 1, 1), (7, 6, 1, 1)]
 
 
+def test_a_convolution_of_a_constant_and_something_stays_whole() -> None:
+    net = small_and_skip()
+    shape = (1, 4, 10, 10)
+    result = net.conv(net.node("Concat", net.floats(*shape), net.enlarged("small"), axis=1), 10, 7)
+    assert_left_alone(partial(rewriting.convolve_apart, these={net.nodes[0].output[0]}), net, result)
+
+
 def test_a_convolution_stays_whole_where_both_of_what_is_joined_are_known_alike() -> None:
     net = small_and_skip()
     both = (net.enlarged("small"), "skip")

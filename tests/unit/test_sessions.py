@@ -2,15 +2,18 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import onnxruntime
 import pytest
+import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
 from infra.errors import Failed
 from infra.settings import Precision, Providers, Settings
 from workers import sessions
 from workers.sessions import (
+    NotANetwork,
     Provider,
     _accelerators,
     choose_provider,
@@ -109,3 +112,48 @@ def test_a_session_has_the_threads_that_were_set_and_does_not_spin(
 @pytest.mark.parametrize(("text", "line"), [("", ""), ("one", "one"), ("one\ntwo", "one"), ("x" * 999, "x" * 300)])
 def test_of_what_onnx_runtime_says_a_line_goes_into_a_sentence(text: str, line: str) -> None:
     assert first_line(RuntimeError(text)) == line
+
+
+def test_what_onnx_runtime_raises_is_told_apart_from_the_end_of_a_tasks_time(tmp_path: Path) -> None:
+    (tmp_path / "no.onnx").write_bytes(b"<html>")
+    for path in (tmp_path / "no.onnx", tmp_path / "missing.onnx"):
+        with pytest.raises(runtime_errors()):
+            onnxruntime.InferenceSession(str(path), providers=[CPU])
+    assert not issubclass(SoftTimeLimitExceeded, runtime_errors())
+
+
+@pytest.fixture
+def _a_broken_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build with CUDA on a machine without: no test machine has one for sure."""
+    load = sessions._load
+
+    def broken(path: Path, settings: Settings, accelerators: list[tuple[str, dict[str, str]]]) -> Any:
+        if accelerators:
+            raise RuntimeError("CUDA failure 35: the driver is too old\nat some line of C++")
+        return load(path, settings, accelerators)
+
+    monkeypatch.setattr(sessions, "_load", broken)
+    monkeypatch.setattr(sessions, "wanted_provider", lambda _: "cuda")
+
+
+@pytest.mark.usefixtures("_a_broken_driver")
+def test_an_accelerator_that_fails_gives_way_to_the_cpu_and_says_why(
+    networks: tuple[Path, Path], settings: Settings
+) -> None:
+    with structlog.testing.capture_logs() as logs:
+        session = open_session(networks[0], settings.model_copy(update={"providers": "auto"}))
+    assert runs_on(session) == "cpu"
+    (line,) = logs
+    assert (line["event"], line["reason"]) == ("no_accelerator", "CUDA failure 35: the driver is too old")
+
+
+@pytest.mark.usefixtures("_a_broken_driver")
+def test_an_accelerator_that_was_asked_for_and_fails_is_refused_with_the_reason(
+    networks: tuple[Path, Path], settings: Settings, tmp_path: Path
+) -> None:
+    asked = settings.model_copy(update={"providers": "cuda"})
+    with pytest.raises(Failed, match=r"cuda was asked .* \(CUDA failure 35: the driver is too old\)"):
+        open_session(networks[0], asked)
+    (tmp_path / "no.onnx").write_bytes(b"<html>")
+    with pytest.raises(NotANetwork, match="cannot be loaded"):
+        open_session(tmp_path / "no.onnx", asked)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+import structlog
+
 from infra.errors import Failed, Rejected
 from infra.settings import Settings
 from workers.avatar.cache import Shelf, discard, make_room
@@ -13,10 +15,12 @@ from workers.avatar.pack import Pack
 from workers.lip_model import AUDIO, FACES, PICTURES, load_generator
 from workers.sessions import NotANetwork, first_line, import_runtime, runtime_errors, wanted_provider
 
-Loaded = TypeVar("Loaded")
-
 if TYPE_CHECKING:
     import onnx
+
+log = structlog.get_logger(__name__)
+
+Loaded = TypeVar("Loaded")
 
 REVISION: Final = 2
 """To be raised whenever `halves` or `rewriting` make other files of the same network."""
@@ -72,7 +76,8 @@ def load_halves(pack: Pack, settings: Settings, batch: int, load: Callable[[Half
     files = open_halves(pack, settings, batch)
     try:
         return load(files)
-    except NotANetwork:
+    except NotANetwork as error:
+        log.warning("halves_damaged", avatar=pack.digest, reason=str(error))
         shelf = Shelf(settings.cache, pack.digest)
         lease = shelf.use()
         with shelf.making():
