@@ -78,7 +78,9 @@ def _problem(codec: Codec, device: int) -> str | None:
         try:
             _encode_some(codec, device)
         except (av.FFmpegError, ValueError) as error:  # the second where the library has no such encoder at all
-            reason = said[-1][2].strip() if said else str(error)
+            # FFmpeg says a thing once: when it was said before, only the error may still know it.
+            told = said[-1] if said else getattr(error, "log", None)
+            reason = told[2].strip() if told else getattr(error, "strerror", None) or str(error)
             return f"This machine cannot encode with {codec} ({reason})."
         finally:
             av.logging.set_level(level)
