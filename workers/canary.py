@@ -42,7 +42,7 @@ def canary_sound() -> npt.NDArray[np.float32]:
 
 def render_canary(avatar: WarmAvatar) -> Picture:
     """A warm avatar's answer to the canary sound, on the way that every frame goes: uint8 (320, 320, 3)."""
-    painted = paint(avatar, avatar.painter, len(avatar.template), _part(), Stopwatch())
+    painted = paint(avatar, _part(), Stopwatch())
     with closing(painted):
         return next(painted).face
 

@@ -66,11 +66,6 @@ class LipModel:
     audio_encoder: Network
     generator: Network
 
-    @property
-    def batch(self) -> int:
-        """Frames in one run of the generator."""
-        return self.generator.batch
-
     def encode(self, windows: Float32, stopwatch: Stopwatch | None = None) -> Float32:
         """Mel windows float32 (N, 1, 80, 16) → audio features float32 (N, 512)."""
         return hear_windows(self.audio_encoder, windows, stopwatch or Stopwatch())

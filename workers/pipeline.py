@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from jobs.timing import Span, conditioning_features, feature_count, hearing, mel_frame_count
 from workers.avatar.template import Template
-from workers.painter import Painter
 from workers.render.crop import Picture
 from workers.render.mel import mel_spectrogram
 from workers.render.planes import Planes
@@ -17,6 +16,7 @@ from workers.render.template import template_index
 from workers.render.windows import conditioning, mel_windows
 from workers.stages import ahead, ahead_of_each
 from workers.stopwatch import Stage, Stopwatch
+from workers.warm import WarmAvatar
 
 Float32 = npt.NDArray[np.float32]
 
@@ -83,12 +83,11 @@ def hear(model: AudioEncoder, part: Part, batch: int, stopwatch: Stopwatch) -> G
         yield now, conditions
 
 
-def paint(
-    model: AudioEncoder, painter: Painter, template_frames: int, part: Part, stopwatch: Stopwatch
-) -> Generator[Painted]:
+def paint(avatar: WarmAvatar, part: Part, stopwatch: Stopwatch) -> Generator[Painted]:
     """Draw the faces of a part's frames, in order, hearing ahead meanwhile."""
+    painter, template_frames = avatar.painter, len(avatar.template)
     depth = -(-HEARD_AHEAD_FRAMES // painter.batch)
-    with closing(ahead(hear(model, part, painter.batch, stopwatch), depth)) as heard:
+    with closing(ahead(hear(avatar, part, painter.batch, stopwatch), depth)) as heard:
         for frames, conditions in heard:
             indices = [template_index(frame, template_frames) for frame in range(*frames)]
             faces = painter.paint(indices, conditions, stopwatch)
@@ -111,3 +110,11 @@ def compose(
             return face, template.compose(face.template_frame, pasted)
 
     return ahead_of_each(one, painted, threads, COMPOSED_AHEAD_FRAMES)
+
+
+def pictures(avatar: WarmAvatar, part: Part) -> Iterator[Picture]:
+    """Render frames as pictures, uint8 (H, W, 3) BGR, for those who look at them and encode nothing."""
+    template = avatar.template
+    with closing(paint(avatar, part, Stopwatch())) as painted:
+        for face in painted:
+            yield template.picture(face.template_frame, template.paste(face.template_frame, face.face))

@@ -36,7 +36,7 @@ def paint_chunk(
         stopwatch: records the stages.
     """
     part = Part(read_audio, manifest.samples, manifest.frames_total, frames)
-    return paint(avatar, avatar.painter, len(avatar.template), part, stopwatch)
+    return paint(avatar, part, stopwatch)
 
 
 def store_segment(

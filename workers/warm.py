@@ -2,8 +2,7 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from typing import NamedTuple
 
 import structlog
@@ -19,8 +18,6 @@ from workers.batches import choose_batch
 from workers.encoding_capacity import core_shortage
 from workers.lip_model import Float32, Network, hear_windows, load_audio_encoder
 from workers.painter import Painter
-from workers.pipeline import Part, paint
-from workers.render.crop import Picture
 from workers.sessions import wanted_provider
 from workers.stopwatch import Stopwatch
 
@@ -73,15 +70,8 @@ def warm_up(pack: Pack, settings: Settings, used_bytes: int = 0) -> WarmAvatar:
 
     painter = load_halves(pack, settings, batch.frames, load)
     engines = Shelf(settings.cache, pack.digest).home / "engines"
-    return WarmAvatar(load_audio_encoder(pack.audio_encoder, settings, engines), painter, template)
-
-
-def pictures(avatar: WarmAvatar, part: Part) -> Iterator[Picture]:
-    """Render frames as pictures, uint8 (H, W, 3) BGR, for those who look at them and encode nothing."""
-    template = avatar.template
-    with closing(paint(avatar, avatar.painter, len(template), part, Stopwatch())) as painted:
-        for face in painted:
-            yield template.picture(face.template_frame, template.paste(face.template_frame, face.face))
+    audio_encoder = painter.on_device(load_audio_encoder, pack.audio_encoder, settings, engines)
+    return WarmAvatar(audio_encoder, painter, template)
 
 
 def cache_bytes(settings: Settings) -> int:

@@ -53,7 +53,7 @@ def render(avatar: WarmAvatar, frames: Span) -> list[Frame]:
     """Some frames of one job, on the way that a segment goes."""
     audio = naive.speech(SAMPLES)
     part = Part(lambda span: audio[slice(*span)], SAMPLES, TOTAL, frames)
-    painted = paint(avatar, avatar.painter, len(avatar.template), part, Stopwatch())
+    painted = paint(avatar, part, Stopwatch())
     with closing(compose(painted, avatar.template, 2, Stopwatch())) as composed:
         return list(composed)
 

@@ -192,7 +192,7 @@ def test_partial_batches_are_filled_up_and_give_each_row_its_own_answer(
     exported: int | str, asked: int, batch: int, count: int, load: Any, tmp_path: Path
 ) -> None:
     model = load(generator=passing(tmp_path / "generator.onnx", exported), batch=asked)
-    assert model.batch == batch
+    assert model.generator.batch == batch
     seen, heard = faces(count), audio(count)
     before = seen.copy(), heard.copy()
     found = model.generate(seen, heard)

@@ -264,7 +264,7 @@ def test_a_painter_that_fails_stops_the_threads_though_somebody_holds_on_to_the_
 
     monkeypatch.setattr(avatar.painter, "paint", fail)
     with pytest.raises(Failed, match="bus") as raised:
-        next(paint(avatar, avatar.painter, len(avatar.template), part, Stopwatch()))
+        next(paint(avatar, part, Stopwatch()))
     assert raised.tb is not None
     assert [thread for thread in threading.enumerate() if thread.name.startswith("stage")] == []
 

@@ -25,10 +25,10 @@ from workers.avatar.contact_sheet import Cell, Section, contact_sheet, outline
 from workers.avatar.pack import Pack
 from workers.avatar.template import Template
 from workers.local_render import open_avatar
-from workers.pipeline import Part
+from workers.pipeline import Part, pictures
 from workers.render.crop import Box, Picture
 from workers.render.template import template_index
-from workers.warm import WarmAvatar, pictures, warm_up
+from workers.warm import WarmAvatar, warm_up
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 FRAMES: Final = 8

@@ -78,9 +78,10 @@ def try_precisions(subject: Subject, frames: int) -> dict[str, Trial]:
     halved = settings.model_copy(update={"precision": "float16"})
     plain = open_halves(pack, settings, batch)
     heard = _heard(avatar, frames)
-    small = plain._replace(decoder=subject.folder / "decoder_int8.onnx")
-    _quantise(avatar, plain, heard[:CALIBRATION_FRAMES], small.decoder)
-    made = {"float32": plain, "float16": open_halves(pack, halved, batch), "int8": small}
+    made = {"float32": plain, "float16": open_halves(pack, halved, batch)}
+    if not plain.from_bank:  # int8 is for CPUs, one frame at a time
+        made["int8"] = plain._replace(decoder=subject.folder / "decoder_int8.onnx")
+        _quantise(avatar, plain, heard[:CALIBRATION_FRAMES], made["int8"].decoder)
     crops, room = avatar.template.crops, cache_bytes(settings) // len(made)
     painters = {name: Painter(halves, crops, settings, room, batch) for name, halves in made.items()}
     watches = {name: Stopwatch() for name in made}

@@ -7,11 +7,11 @@ import numpy.typing as npt
 
 from jobs.avatar_spec import Box
 from jobs.timing import Span, frame_count
-from workers.pipeline import Part
+from workers.pipeline import Part, pictures
 from workers.presenter.look.opening import mouth_opening
 from workers.render.crop import CROP_PX, INNER, RIM_PX, Picture, crop_328
 from workers.render.template import template_index
-from workers.warm import WarmAvatar, pictures
+from workers.warm import WarmAvatar
 
 
 class Exam(NamedTuple):
