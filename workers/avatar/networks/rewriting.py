@@ -19,9 +19,7 @@ OUT_OF_CACHE_BYTES: Final = 16_000_000
 
 
 def rewrite(graph: Graph, *, in_stripes: bool) -> None:
-    """Do all of it; in stripes, where memory traffic matters more than the number of steps: on a CPU."""
-    drop_empty_pads(graph)
-    convolve_before_enlarging(graph)
+    """Do what is to be done once a graph is cut; in stripes, where memory traffic matters more than steps: on a CPU."""
     merge_linear_convolutions(graph)
     fill_blocks(graph)
     if in_stripes:
@@ -45,10 +43,7 @@ def convolve_before_enlarging(graph: Graph) -> None:
     pixels mixes channels, an enlargement mixes pixels, and neither minds which comes first.
     """
     shapes = graph.shapes()
-    for node in [node for node in graph.nodes if is_pointwise(graph, node)]:
-        joined = graph.maker.get(node.input[0])
-        if joined is None or joined.op_type != "Concat" or attribute(joined, "axis", 0) != 1 or len(joined.input) != 2:
-            continue
+    for node, joined in _convolutions_of_two(graph):
         place = next((at for at in (0, 1) if _enlarges(graph, graph.maker.get(joined.input[at]), shapes)), None)
         if place is None:
             continue
@@ -68,10 +63,7 @@ def convolve_before_enlarging(graph: Graph) -> None:
 def convolve_apart(graph: Graph, these: set[str]) -> None:
     """Take apart a 1x1 convolution of two joined tensors of which one is among `these`: each can be done by itself."""
     shapes = graph.shapes()
-    for node in [node for node in graph.nodes if is_pointwise(graph, node)]:
-        joined = graph.maker.get(node.input[0])
-        if joined is None or joined.op_type != "Concat" or attribute(joined, "axis", 0) != 1 or len(joined.input) != 2:
-            continue
+    for node, joined in _convolutions_of_two(graph):
         if sum(name in these for name in joined.input) != 1 or joined.input[0] not in shapes:  # it is a constant
             continue
         weight, name = graph.constants[node.input[1]], node.output[0]
@@ -168,6 +160,19 @@ def work_in_stripes(graph: Graph) -> None:
                 )
             total = nodes[-1].output[0]
         graph.replace(project, nodes)
+
+
+def _convolutions_of_two(graph: Graph) -> list[tuple[Any, Any]]:
+    """1x1 convolutions of two joined tensors, each with the node that joins them."""
+    pairs = ((node, graph.maker.get(node.input[0])) for node in graph.nodes if is_pointwise(graph, node))
+    return [
+        (node, joined)
+        for node, joined in pairs
+        if joined is not None
+        and joined.op_type == "Concat"
+        and attribute(joined, "axis", 0) == 1
+        and len(joined.input) == 2
+    ]
 
 
 def _stripe_of(graph: Graph, expand: Any, stripe: slice, own: str) -> tuple[str, list[Any]]:
