@@ -7,11 +7,16 @@ LOCKS  := requirements
 
 TORCH  := torch==2.13.0
 
-.PHONY: install dev train demo demo-avatar test lint format bench lock clean clean-venv
+# What an artefact is for: hosts that render on a `cpu` or a `gpu`, or that `watch`; BUILD marks one of several builds.
+VARIANT := cpu
+BUILD   :=
+
+.PHONY: install dev train control demo demo-avatar artefact artefact-cuda test test-hosts lint format bench bench-hosts lock clean clean-venv
 
 install: $(VENV)/.installed  ## the command `lipsync` in .venv, able to render on this machine's CPU
 dev: $(VENV)/.developed      ## the same, with the tools that test and lint
 train: $(VENV)/.trained      ## the same, with PyTorch, to import checkpoints and to train the demo avatar
+control: $(VENV)/.controls   ## the same as dev, with Ansible: a machine that builds artefacts and deploys them
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lipsync-fleet needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
@@ -31,20 +36,34 @@ $(VENV)/.trained: $(VENV)/.developed $(LOCKS)/train.txt
 	$(PIP) install --quiet $(TORCH)
 	@touch $@
 
+$(VENV)/.controls: $(VENV)/.developed $(LOCKS)/ansible.txt
+	$(PIP) install --quiet --require-hashes -r $(LOCKS)/ansible.txt
+	@touch $@
+
 demo: install  ## a video from the speech clip that ships, through a real fleet on this machine
 	$(BIN)/lipsync demo
 
 demo-avatar: train  ## draw and train the demo avatar from nothing; needs libespeak-ng, libegl1 and libgl1
 	$(BIN)/python -m workers.presenter
 
+artefact: dev  ## one file for a host, in dist/: VARIANT=cpu, gpu or watch
+	$(BIN)/python -m infra.artefact --variant $(VARIANT) --build "$(BUILD)"
+
+artefact-cuda: dev  ## the layer with the CUDA and cuDNN libraries, in dist/
+	$(BIN)/python -m infra.artefact --variant cuda
+
 test: dev  ## everything a laptop can run
 	$(BIN)/pytest
 
-lint: dev  ## style, types, and who may import whom
+test-hosts: control  ## the playbooks on real hosts with systemd; as root on Debian, see docs/development.md
+	$(BIN)/pytest tests/hosts
+
+lint: control  ## style, types, who may import whom, and the playbooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	cd ansible && ../$(BIN)/ansible-lint --offline
 
 format: dev
 	$(BIN)/ruff check --fix-only .
@@ -65,10 +84,13 @@ bench: install  ## the figures that the documentation quotes; with PyTorch there
 COMPILE = uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command 'make lock'
 lock:  ## needs uv on the PATH
-	$(COMPILE) --extra cpu --extra local --extra plot --group build --group lint --group test -o $(LOCKS)/dev.txt
+	$(COMPILE) --extra cpu --extra local --extra plot --group build --group artefact --group dashboards --group lint --group test -o $(LOCKS)/dev.txt
 	$(COMPILE) -c $(LOCKS)/dev.txt --extra cpu --extra local --group build -o $(LOCKS)/local.txt
 	$(COMPILE) -c $(LOCKS)/dev.txt --extra cpu -o $(LOCKS)/cpu.txt
 	$(COMPILE) -c $(LOCKS)/dev.txt --extra gpu -o $(LOCKS)/gpu.txt
+	$(COMPILE) -c $(LOCKS)/dev.txt --extra watch -o $(LOCKS)/watch.txt
+	$(COMPILE) -c $(LOCKS)/gpu.txt --extra cuda -o $(LOCKS)/cuda.txt
+	$(COMPILE) -c $(LOCKS)/dev.txt --group ansible -o $(LOCKS)/ansible.txt
 	$(COMPILE) -c $(LOCKS)/dev.txt --extra train --group presenter --excludes $(LOCKS)/not-locked.in -o $(LOCKS)/train.txt
 
 clean-venv:
