@@ -7,6 +7,7 @@ from boto3.exceptions import Boto3Error, RetriesExceededError
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
+from infra.counting import STORE_ERRORS, counts
 from infra.errors import Failed, LipsyncError, Transient, Unreachable
 
 FOREIGN = (aws.ClientError, aws.BotoCoreError, Boto3Error, ResponseParserError)
@@ -85,6 +86,7 @@ def s3_error(doing: str, bucket: str, error: Exception) -> LipsyncError:
         bucket: its name, since most remedies are about the bucket.
         error: what was raised.
     """
+    counts.add(STORE_ERRORS)
     kind, reason = _refused(error) if isinstance(error, aws.ClientError) else _raised(error)
     return kind(f"{doing} failed: bucket {bucket!r}: {reason}.")
 

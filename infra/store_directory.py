@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
+from infra.counting import STORE_ERRORS, counts
 from infra.errors import Failed, LipsyncError, NotFound, Rejected, Transient
 from infra.object_store import (
     ObjectInfo,
@@ -67,6 +68,7 @@ def _speaking(doing: str, absent: str = "") -> Iterator[None]:
     except OSError as error:
         if absent and isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
             raise NotFound(absent) from error
+        counts.add(STORE_ERRORS)
         raise file_error(doing, error) from error
 
 

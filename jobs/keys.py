@@ -137,7 +137,15 @@ def ledger_removal(digest: str) -> str:
 
 
 WORKERS: Final = f"{LEDGER}workers"
-"""Sorted set of live workers by the time they were last seen."""
+"""Sorted set of the workers that take work, by the time they were last seen."""
+SEEN: Final = f"{LEDGER}seen"
+"""Sorted set of all workers, those of drained hosts and those that vanished lately included."""
+FACTS: Final = f"{LEDGER}facts"
+"""Hash of what each of them said of itself."""
+DRAINED: Final = f"{LEDGER}drained"
+"""Set of hosts that take no more work."""
+TALLIES: Final = f"{LEDGER}tallies"
+"""Hash of what is counted over the life of the fleet."""
 TURNS: Final = f"{LEDGER}turn:"
 JOBS: Final = f"{LEDGER}jobs"
 ACTIVE: Final = f"{LEDGER}active"

@@ -4,7 +4,7 @@ One contract, two books: `ledger_redis` keeps it in Redis, each operation one at
 same rules in a dictionary. All operations are safe to repeat: messages may arrive twice, late and in any order.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -52,8 +52,9 @@ class Claim(NamedTuple):
     """The answer to somebody who wants a part.
 
     `verdict` is `claimed`, or the reason why not: `done`, `taken`, `quarantined`, `early` (assembly before its time),
-    `others` (the caller failed this part last, and other workers are alive), `unknown` (no such job or part), or the
-    job's state when that forbids work: `paused`, `failed`, `cancelled`, `done`.
+    `others` (the caller failed this part last, and other workers are alive), `drained` (the caller's host takes no more
+    work), `unknown` (no such job or part), or the job's state when that forbids work: `paused`, `failed`,
+    `cancelled`, `done`.
     """
 
     verdict: str
@@ -181,14 +182,32 @@ class Ledger(Protocol):
     def latest(self, count: int) -> list[JobView]:
         """The newest jobs, newest first."""
 
-    def worker_seen(self, worker: str) -> None:
-        """A worker is alive."""
+    def worker_seen(self, worker: str, facts: str = "{}") -> bool:
+        """A worker `name@host` is alive, with what it says of itself: whether it may take work.
+
+        It may not while its host is drained, and then it does not count among the living.
+        """
 
     def worker_gone(self, worker: str) -> None:
         """A worker takes its leave."""
 
     def workers_alive(self) -> int:
-        """Workers seen within the last half minute."""
+        """Workers that take work and were seen within the last half minute."""
+
+    def drain(self, host: str) -> None:
+        """Workers of a host take no more work; what they hold they finish."""
+
+    def undrain(self, host: str) -> None:
+        """Workers of a host take work again."""
+
+    def drained(self) -> frozenset[str]:
+        """Hosts that take no more work."""
+
+    def tally(self, increments: Mapping[str, float]) -> None:
+        """Add to what is counted over the life of the fleet, see `jobs.tallies`."""
+
+    def tallies(self) -> dict[str, float]:
+        """All that was counted."""
 
     def my_turn(self, what: str, period_s: float) -> bool:
         """Whether nobody has done `what` within the period; the one who is told True does it."""

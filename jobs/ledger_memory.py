@@ -1,9 +1,12 @@
 """The ledger in memory: the same rules as `lua/`, for tests and simulations. It obeys the whole contract."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from jobs import tallies
+from jobs.fleet_state import host_of
 from jobs.ledger import (
     CLAIM_TTL_S,
     FAILURE_WEIGHT,
@@ -16,7 +19,7 @@ from jobs.ledger import (
     JobView,
     Record,
 )
-from jobs.states import ASSEMBLE_PART, AUDIO_PART, OFFERING, JobState, PartState, may_move
+from jobs.states import ASSEMBLE_PART, AUDIO_PART, ENDED, OFFERING, JobState, PartState, may_move
 
 WORKER_TTL_S = 30.0
 
@@ -27,6 +30,7 @@ class _Book:
 
     ticket: JobTicket
     created_s: float
+    tallies: defaultdict[str, float]
     state: JobState = JobState.QUEUED
     next_chunk: int = 0
     started_s: float | None = None
@@ -44,6 +48,12 @@ class _Book:
     progress: dict[str, int] = field(default_factory=dict)
     culprits: dict[str, str] = field(default_factory=dict)
     swept_s: float = 0.0
+    first_segment_s: float | None = None
+
+    def enter(self, state: JobState) -> None:
+        self.state = state
+        if state in ENDED:
+            self.tallies[tallies.field(tallies.JOBS_ENDED, state)] += 1
 
     @property
     def all_done(self) -> bool:
@@ -55,7 +65,8 @@ class _Book:
 
     def fail(self, reason: str) -> None:
         if self.state in OFFERING:
-            self.error, self.state = reason, JobState.FAILED
+            self.error = reason
+            self.enter(JobState.FAILED)
 
     def under_way(self) -> None:
         """What an unfailed job waited for, it waits for no more."""
@@ -71,6 +82,7 @@ class _Book:
         if self.failures[part] < self.ticket.max_attempts * FAILURE_WEIGHT:
             return True
         self.quarantine[part] = reason
+        self.tallies[tallies.QUARANTINES] += 1
         self.offered.pop(part, None)
         self.again.pop(part, None)
         self.fail(reason)
@@ -80,6 +92,7 @@ class _Book:
         """Whether the part may be tried again."""
         _, worker = self.holders[part]
         self.release(part)
+        self.tallies[tallies.CLAIMS_EXPIRED] += 1
         weight = 0 if now_s - self.swept_s > UNWATCHED_S else FAILURE_WEIGHT
         return self.count_failure(part, worker, weight, f"part {part}: its worker {worker} vanished")
 
@@ -93,6 +106,8 @@ class MemoryLedger:
         self._jobs: dict[str, _Book] = {}
         self._once: dict[tuple[str, str], str] = {}
         self._workers: dict[str, float] = {}
+        self._drained: set[str] = set()
+        self._tallies: defaultdict[str, float] = defaultdict(float)
         self._turns: dict[str, float] = {}
         self._removals: dict[str, tuple[str, float]] = {}
 
@@ -103,7 +118,8 @@ class MemoryLedger:
                 return known
         if ticket.job not in self._jobs:
             now_s = self._clock()
-            book = _Book(ticket, now_s, updated_s=now_s, swept_s=now_s)
+            book = _Book(ticket, now_s, self._tallies, updated_s=now_s, swept_s=now_s)
+            self._tallies[tallies.JOBS_SUBMITTED] += 1
             book.records.update(done or {})
             if AUDIO_PART not in book.records:
                 book.again[AUDIO_PART] = 0.0
@@ -162,12 +178,14 @@ class MemoryLedger:
                 return Claim("taken")
             if not book.void_claim(part, now):
                 return Claim("quarantined")
-        if book.culprits.get(part) == worker and len(self._workers) > 1:
+        drained = host_of(worker) in self._drained
+        if drained or (book.culprits.get(part) == worker and len(self._workers) > 1):
             book.offered.pop(part, None)
             book.again[part] = now + LEAVE_TO_OTHERS_S
-            return Claim("others")
+            return Claim("drained" if drained else "others")
         age = int(now - book.ticket.born_ms / 1000) + 1
         attempt = book.attempts[part] = max(book.attempts.get(part, 0) + 1, age)
+        self._tallies[tallies.ATTEMPTS] += 1
         book.claims[part] = now + self._claim_ttl_s
         book.holders[part] = (attempt, worker)
         book.offered.pop(part, None)
@@ -212,13 +230,18 @@ class MemoryLedger:
             return "duplicate"
         book.records[part] = record
         book.release(part)
+        if part.isdigit() and book.first_segment_s is None:
+            book.first_segment_s = self._clock()
+            waited_s = book.first_segment_s - book.created_s
+            self.tally(tallies.observation(tallies.FIRST_SEGMENT_S, waited_s))
         mended = list(book.quarantine) == [part]
         for each in (book.offered, book.again, book.attempts, book.failures, book.quarantine, book.culprits):
             each.pop(part, None)
         book.updated_s = self._clock()
         book.under_way()
         if part == ASSEMBLE_PART:
-            book.output, book.error, book.state = output, None, JobState.DONE
+            book.output, book.error = output, None
+            book.enter(JobState.DONE)
         elif book.state is JobState.FAILED and mended:
             book.error, book.state = None, JobState.QUEUED
         elif book.state is JobState.RUNNING and book.all_done:
@@ -259,7 +282,8 @@ class MemoryLedger:
             return None
         if may_move(book.state, target):
             book.under_way()
-            book.state, book.updated_s = target, self._clock()
+            book.enter(target)
+            book.updated_s = self._clock()
             book.error = error or book.error
         return book.state
 
@@ -344,14 +368,35 @@ class MemoryLedger:
         views = (self.view(job) for job in reversed(self._jobs))
         return [view for view in views if view is not None][:count]
 
-    def worker_seen(self, worker: str) -> None:
+    def worker_seen(self, worker: str, facts: str = "{}") -> bool:  # noqa: ARG002  (nobody looks at this fleet)
+        if host_of(worker) in self._drained:
+            self._workers.pop(worker, None)
+            return False
         self._workers[worker] = self._clock()
+        return True
 
     def worker_gone(self, worker: str) -> None:
         self._workers.pop(worker, None)
 
     def workers_alive(self) -> int:
         return sum(seen > self._clock() - WORKER_TTL_S for seen in self._workers.values())
+
+    def drain(self, host: str) -> None:
+        self._drained.add(host)
+        self._workers = {worker: seen for worker, seen in self._workers.items() if host_of(worker) != host}
+
+    def undrain(self, host: str) -> None:
+        self._drained.discard(host)
+
+    def drained(self) -> frozenset[str]:
+        return frozenset(self._drained)
+
+    def tally(self, increments: Mapping[str, float]) -> None:
+        for name, number in increments.items():
+            self._tallies[name] += number
+
+    def tallies(self) -> dict[str, float]:
+        return dict(self._tallies)
 
     def my_turn(self, what: str, period_s: float) -> bool:
         if self._turns.get(what, 0.0) > self._clock():

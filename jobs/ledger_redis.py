@@ -1,12 +1,13 @@
 """The ledger in Redis: one hash per job and a few small sets, every operation one atomic script (see `lua/`)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Any
 
 from infra.redis_connection import connect, redis_errors
 from infra.settings import Settings
 from jobs import keys
+from jobs.fleet_state import FleetView, host_of
 from jobs.ledger import (
     CLAIM_TTL_S,
     FAILURE_WEIGHT,
@@ -18,11 +19,22 @@ from jobs.ledger import (
     JobView,
     Record,
 )
-from jobs.states import ASSEMBLE_PART, JobState, PartState, states_before
+from jobs.ledger_views import (
+    FAILED_SHOWN_S,
+    JOBS_COUNTED,
+    JOBS_SHOWN,
+    LOST_KEPT_S,
+    WORKER_TTL_S,
+    ask_for_job,
+    read_fleet,
+    read_jobs,
+)
+from jobs.states import JobState, PartState, states_before
+from jobs.tallies import FIRST_SEGMENT_S, HISTOGRAMS, spell
 
 KEEP_ENDED_S = 7 * 24 * 3600
 """How long an ended job stays visible; the store remembers it for good."""
-WORKER_TTL_S = 30.0
+_FIRST_SEGMENT_BOUNDS = [spell(bound) for bound in HISTOGRAMS[FIRST_SEGMENT_S].bounds]
 JOBS_AT_ONCE = 1000
 """Jobs asked about in one round trip: their answers are a few hundred kilobytes."""
 
@@ -43,7 +55,7 @@ class RedisLedger:
         }
         self._scripts |= {  # these are about no one job
             name: self._redis.register_script((folder / f"{name}.lua").read_text())
-            for name in ("begin_removal", "end_removal", "unfinished")
+            for name in ("begin_removal", "drain", "end_removal", "seen", "survey", "unfinished")
         }
 
     def _key(self, name: str) -> str:
@@ -97,7 +109,7 @@ class RedisLedger:
         return str(self._run("renew", job, part, attempt, self._claim_ttl_ms, frames))
 
     def finish(self, job: str, part: str, record: Record, output: str | None = None) -> str:
-        return str(self._run("finish", job, part, _write(record), output or ""))
+        return str(self._run("finish", job, part, _write(record), output or "", *_FIRST_SEGMENT_BOUNDS))
 
     def fail(self, job: str, part: str, attempt: int, error: str, weight: int, delay_s: float) -> str:
         delays_ms = (round(delay_s * 1000), round(MAX_DELAY_S * 1000))
@@ -121,15 +133,9 @@ class RedisLedger:
         with redis_errors(self._settings), self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
             for job in jobs:
-                key = self._key(keys.ledger_job(job))
-                pipe.hgetall(key)
-                pipe.hlen(f"{key}:records")
-                pipe.hmget(f"{key}:records", "audio", ASSEMBLE_PART)
-                pipe.hlen(f"{key}:quarantine")
-                pipe.hvals(f"{key}:progress")
+                ask_for_job(pipe, self._key(keys.ledger_job(job)))
             (seconds, microseconds), *answers = pipe.execute()
-        now_s = seconds + microseconds / 1e6
-        return [_view(now_s, *answers[start : start + 5]) for start in range(0, len(answers), 5)]
+        return read_jobs(seconds + microseconds / 1e6, answers)
 
     def part_state(self, job: str, part: str) -> PartState:
         key = self._key(keys.ledger_job(job))
@@ -193,19 +199,54 @@ class RedisLedger:
                 self._redis.zrem(self._key(keys.JOBS), *forgotten)
         return [view for view in views if view is not None]
 
-    def worker_seen(self, worker: str) -> None:
+    def worker_seen(self, worker: str, facts: str = "{}") -> bool:
+        limits_ms = (round(LOST_KEPT_S * 1000), round(WORKER_TTL_S * 1000))
         with redis_errors(self._settings):
-            self._redis.zadd(self._key(keys.WORKERS), {worker: self._now_s()})
+            said = [worker, host_of(worker), facts]
+            return bool(self._scripts["seen"](keys=[self._key(keys.LEDGER)], args=[*said, *limits_ms]))
 
     def worker_gone(self, worker: str) -> None:
-        with redis_errors(self._settings):
-            self._redis.zrem(self._key(keys.WORKERS), worker)
+        with redis_errors(self._settings), self._redis.pipeline() as pipe:
+            pipe.zrem(self._key(keys.WORKERS), worker)
+            pipe.zrem(self._key(keys.SEEN), worker)
+            pipe.hdel(self._key(keys.FACTS), worker)
+            pipe.execute()
 
     def workers_alive(self) -> int:
         with redis_errors(self._settings):
             oldest = self._now_s() - WORKER_TTL_S
-            self._redis.zremrangebyscore(self._key(keys.WORKERS), "-inf", oldest)
-            return int(self._redis.zcard(self._key(keys.WORKERS)))
+            return int(self._redis.zcount(self._key(keys.WORKERS), f"({oldest}", "+inf"))
+
+    def drain(self, host: str) -> None:
+        with redis_errors(self._settings):
+            self._scripts["drain"](keys=[self._key(keys.LEDGER)], args=[host])
+
+    def undrain(self, host: str) -> None:
+        with redis_errors(self._settings):
+            self._redis.srem(self._key(keys.DRAINED), host)
+
+    def drained(self) -> frozenset[str]:
+        with redis_errors(self._settings):
+            return frozenset(self._redis.smembers(self._key(keys.DRAINED)))
+
+    def tally(self, increments: Mapping[str, float]) -> None:
+        with redis_errors(self._settings), self._redis.pipeline(transaction=False) as pipe:
+            for name, number in increments.items():
+                pipe.hincrbyfloat(self._key(keys.TALLIES), name, number)
+            pipe.execute()
+
+    def tallies(self) -> dict[str, float]:
+        with redis_errors(self._settings):
+            found = self._redis.hgetall(self._key(keys.TALLIES))
+        return {name: float(number) for name, number in found.items()}
+
+    def fleet(self) -> FleetView:
+        """The whole fleet at this moment, in two round trips."""
+        limits = [JOBS_COUNTED, JOBS_SHOWN, FAILED_SHOWN_S * 1000]
+        with redis_errors(self._settings):
+            survey = self._scripts["survey"](keys=[self._key(keys.LEDGER)], args=limits)
+            jobs = [self._key(keys.ledger_job(job)) for job in survey[2]]
+            return read_fleet(self._redis, survey, self._key(keys.LEDGER), jobs, self._key(keys.QUEUE))
 
     def my_turn(self, what: str, period_s: float) -> bool:
         with redis_errors(self._settings):
@@ -233,32 +274,3 @@ def _write(record: Record) -> str:
 def _read(text: str) -> Record:
     attempt, sha256, size, frames = text.split(" ")
     return Record(int(attempt), sha256, int(size), int(frames))
-
-
-def _view(
-    now_s: float,
-    job: dict[str, str],
-    records: int,
-    others: list[str | None],
-    quarantined: int,
-    progress: list[str],
-) -> JobView | None:
-    if not job:
-        return None
-    return JobView(
-        job=job["id"],
-        state=JobState(job["state"]),
-        chunks_total=int(job["chunks_total"]),
-        chunks_done=records - sum(other is not None for other in others),
-        chunks_failed=quarantined,
-        frames_total=int(job["frames_total"]),
-        frames_done=int(job["frames_done"]) + sum(map(int, progress)),
-        avatar=job["avatar"],
-        owner=job["owner"],
-        created_s=int(job["created"]) / 1000,
-        started_s=int(job["started"]) / 1000 if "started" in job else None,
-        updated_s=int(job.get("updated", job["created"])) / 1000,
-        now_s=now_s,
-        output=job.get("output"),
-        error=job.get("error"),
-    )

@@ -21,6 +21,11 @@ class JobState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
+    @property
+    def offers(self) -> bool:
+        """Whether parts are offered and may be claimed in this state."""
+        return self in OFFERING
+
 
 class PartState(StrEnum):
     """Where a part of a job stands."""

@@ -4,7 +4,7 @@ local J, L = KEYS[1], KEYS[2]
 local JOB, OFFERED, CLAIMS, AGAIN = J, J .. ':offered', J .. ':claims', J .. ':again'
 local HOLDERS, ATTEMPTS, FAILURES = J .. ':holders', J .. ':attempts', J .. ':failures'
 local QUARANTINE, RECORDS, PROGRESS = J .. ':quarantine', J .. ':records', J .. ':progress'
-local CULPRITS = J .. ':culprits'
+local CULPRITS, WAITING = J .. ':culprits', J .. ':waiting'
 local ACTIVE = L .. 'active'
 
 local UNWATCHED_MS = 30000
@@ -16,7 +16,25 @@ local function get(field) return redis.call('HGET', JOB, field) end
 local function number(field) return tonumber(get(field) or '0') end
 local function touch() redis.call('HSET', JOB, 'updated', now) end
 
-local BOOKS = {JOB, OFFERED, CLAIMS, AGAIN, HOLDERS, ATTEMPTS, FAILURES, QUARANTINE, RECORDS, PROGRESS, CULPRITS}
+local BOOKS = {
+  JOB, OFFERED, WAITING, CLAIMS, AGAIN, HOLDERS, ATTEMPTS, FAILURES, QUARANTINE, RECORDS, PROGRESS, CULPRITS,
+}
+
+-- Count what happens over the life of the fleet; see jobs/tallies.py.
+local function tally(field, number) redis.call('HINCRBYFLOAT', L .. 'tallies', field, number or 1) end
+
+-- A part is offered to nobody any more, for now or for good.
+local function withdraw(part)
+  redis.call('ZREM', OFFERED, part)
+  redis.call('ZREM', WAITING, part)
+  redis.call('ZREM', AGAIN, part)
+end
+
+-- The message for a part is used up: ring again after a while.
+local function ring_later(part, delay)
+  redis.call('ZREM', OFFERED, part)
+  redis.call('ZADD', AGAIN, now + delay, part)
+end
 
 -- Only jobs that are offered are active. What has ended is forgotten after a while: the store remembers it.
 local function set_state(state)
@@ -27,6 +45,7 @@ local function set_state(state)
     redis.call('ZREM', ACTIVE, get('id'))
   end
   local ended = state == 'done' or state == 'cancelled' or state == 'failed'
+  if ended then tally('jobs_ended|' .. state) end
   for _, key in ipairs(BOOKS) do
     if ended then redis.call('PEXPIRE', key, number('keep')) else redis.call('PERSIST', key) end
   end
@@ -57,8 +76,8 @@ local function count_failure(part, worker, weight, reason)
   redis.call('HSET', CULPRITS, part, worker)
   if redis.call('HINCRBY', FAILURES, part, weight) < number('limit') then return true end
   redis.call('HSET', QUARANTINE, part, reason)
-  redis.call('ZREM', OFFERED, part)
-  redis.call('ZREM', AGAIN, part)
+  withdraw(part)
+  tally('quarantines')
   fail_job(reason)
   return false
 end
@@ -69,6 +88,7 @@ local function void_claim(part, weight)
   local holder = redis.call('HGET', HOLDERS, part) or '0 nobody'
   local worker = string.match(holder, ' (.*)$')
   release(part)
+  tally('claims_expired')
   if now - number('swept') > UNWATCHED_MS then weight = 0 end
   return count_failure(part, worker, weight, 'part ' .. part .. ': its worker ' .. worker .. ' vanished')
 end

@@ -21,6 +21,7 @@ end
 local ring = {}
 local function offer(part)
   redis.call('ZADD', OFFERED, now, part)
+  redis.call('ZADD', WAITING, 'NX', now, part)  -- since when, however often it is rung for
   ring[#ring + 1] = part
 end
 

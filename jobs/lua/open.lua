@@ -21,5 +21,6 @@ for _, old in ipairs(redis.call('ZRANGE', L .. 'jobs', 0, 9)) do  -- forget the 
   if redis.call('EXISTS', L .. 'job:' .. old) == 0 then redis.call('ZREM', L .. 'jobs', old) end
 end
 redis.call('ZADD', L .. 'jobs', now, ARGV[1])
+tally('jobs_submitted')
 set_state('queued')
 return ARGV[1]
