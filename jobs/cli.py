@@ -21,6 +21,7 @@ from infra.errors import EXIT_FAILED, LipsyncError
 from infra.logs import configure_logs
 from jobs.console import Json, print_result, say
 from jobs.estimate_command import plan
+from jobs.exporter_command import exporter
 
 app = typer.Typer(
     name="lipsync",
@@ -262,6 +263,7 @@ def fetch(
 
 
 app.command()(plan)
+app.command()(exporter)
 
 
 def _fleet() -> "Fleet":
