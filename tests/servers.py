@@ -206,12 +206,12 @@ class S3Server:
 
 
 @contextmanager
-def moto_server(directory: Path) -> Iterator[S3Server]:
-    """S3 by moto: quick to start, accepts any credentials."""
+def moto_server(directory: Path, address: str = "127.0.0.1") -> Iterator[S3Server]:
+    """S3 by moto, on an address of this machine: quick to start, accepts any credentials."""
     port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with process(command, directory / "moto.log", lambda: _answers(f"http://127.0.0.1:{port}/moto-api/")):
-        yield S3Server(f"http://127.0.0.1:{port}", "moto", "moto-secret")
+    command = [sys.executable, "-m", "moto.server", "-H", address, "-p", str(port)]
+    with process(command, directory / "moto.log", lambda: _answers(f"http://{address}:{port}/moto-api/")):
+        yield S3Server(f"http://{address}:{port}", "moto", "moto-secret")
 
 
 _SWIFT_CONF = """
@@ -224,7 +224,7 @@ default = yes
 
 _SWIFT_SERVER = """
 [DEFAULT]
-bind_ip = 127.0.0.1
+bind_ip = {address}
 bind_port = {port}
 workers = 0
 user = {user}
@@ -278,8 +278,10 @@ use = egg:swift#dlo
 
 
 @contextmanager
-def swift_server(directory: Path) -> Iterator[S3Server]:
-    """S3 by OpenStack Swift, one replica of everything: checks signatures, clocks and checksums.
+def swift_server(directory: Path, address: str = "127.0.0.1") -> Iterator[S3Server]:
+    """S3 by OpenStack Swift, on an address of this machine, one replica of everything.
+
+    It checks signatures, clocks and checksums.
 
     Needs the environment that `tests/install_swift.sh` makes, named by `LIPSYNC_TEST_SWIFT`, and a file system with
     extended attributes for `directory`, but no privileges.
@@ -301,7 +303,8 @@ def swift_server(directory: Path) -> Iterator[S3Server]:
     ports = {kind: free_port() for kind in ("account", "container", "object", "proxy")}
     (directory / "swift.conf").write_text(_SWIFT_CONF)
     for kind, port in ports.items():
-        common = _SWIFT_SERVER.format(port=port, user=_user(), directory=directory)
+        shown = address if kind == "proxy" else "127.0.0.1"
+        common = _SWIFT_SERVER.format(address=shown, port=port, user=_user(), directory=directory)
         own = _SWIFT_PROXY.format(secret=secret) if kind == "proxy" else _SWIFT_STORAGE.format(kind=kind)
         (directory / f"{kind}.conf").write_text(common + own)
         if kind != "proxy":
@@ -315,10 +318,10 @@ def swift_server(directory: Path) -> Iterator[S3Server]:
     with ExitStack() as stack:
         for kind, port in ports.items():
             command: list[str | Path] = [programs / f"swift-{kind}-server", directory / f"{kind}.conf", "--verbose"]
-            healthy = partial(_answers, f"http://127.0.0.1:{port}/healthcheck")
+            healthy = partial(_answers, f"http://{address}:{port}/healthcheck")
             ready = healthy if kind == "proxy" else partial(_listens, port)
             stack.enter_context(process(command, directory / f"{kind}.log", ready))
-        yield S3Server(f"http://127.0.0.1:{ports['proxy']}", "test:tester", secret)
+        yield S3Server(f"http://{address}:{ports['proxy']}", "test:tester", secret)
 
 
 def _user() -> str:
