@@ -1,4 +1,4 @@
-"""Events of one process that adapters count where they happen, until somebody takes the counts to where they are kept."""
+"""Events of one process, counted where they happen, until somebody takes the counts to where they are kept."""
 
 from collections import Counter
 from threading import Lock

@@ -5,15 +5,14 @@ loading is done in the child. An exception there would be swallowed by the pool 
 model; so a child that fails says why through a pipe, stops its parent, and exits.
 """
 
-import mmap
 import os
 import signal
 import socket
-from contextlib import suppress
 from typing import Any
 
+import psutil
 import structlog
-from celery import Celery, bootsteps, signals
+from celery import signals
 
 from infra.celery_app import CHUNK_TIME_LIMIT_S, LONG_TIME_LIMIT_S, SOFT_MARGIN_S
 from infra.errors import EXIT_FAILED, LipsyncError
@@ -24,14 +23,14 @@ from jobs.fleet import Fleet
 from jobs.messages import ASSEMBLE, ENCODE_AUDIO, RENDER_CHUNK
 from jobs.scratch import sweep_scratch
 from workers.canary import prove, prove_with_demo
+from workers.noticeboard import Noticeboard
+from workers.pulse import add_pulse, processor_name
+from workers.reporting import Reporter
+from workers.sessions import short_name
 from workers.tasks import PartRunner
 from workers.warm import WarmAvatars
 
 log = structlog.get_logger(__name__)
-
-PULSE_S = 5.0
-TURN_S = 2.0
-"""However many workers beat, the whole ledger is looked over once in this time."""
 
 _TIME_LIMITS_S = {RENDER_CHUNK: CHUNK_TIME_LIMIT_S, ENCODE_AUDIO: LONG_TIME_LIMIT_S, ASSEMBLE: LONG_TIME_LIMIT_S}
 
@@ -50,9 +49,9 @@ def run_worker(settings: Settings, name: str | None = None) -> int:
     fleet.check()
     failures, failed = os.pipe()
     os.set_blocking(failures, False)
-    proved = mmap.mmap(-1, 1)  # shared with the child
-    _add_tasks(fleet, node, failed, proved)
-    _add_pulse(fleet, node, proved)
+    board = Noticeboard()
+    _add_tasks(fleet, node, failed, board)
+    add_pulse(fleet, node, board)
     controllers: list[Any] = []  # Celery keeps its exit code to itself
     signals.worker_init.connect(lambda sender, **_: controllers.append(sender), weak=False)
     fleet.app.worker_main(
@@ -66,14 +65,13 @@ def run_worker(settings: Settings, name: str | None = None) -> int:
     return EXIT_FAILED
 
 
-def _add_tasks(fleet: Fleet, node: str, failed: int, proved: mmap.mmap) -> None:
+def _add_tasks(fleet: Fleet, node: str, failed: int, board: Noticeboard) -> None:
     runner: PartRunner | None = None
 
     def start(**_: object) -> None:
         nonlocal runner
         try:
-            runner = _start_runner(fleet, node)
-            proved[0] = 1
+            runner = _start_runner(fleet, node, board)
             fleet.ledger.worker_seen(node)
         except BaseException as error:
             sentence = str(error) if isinstance(error, LipsyncError) else f"{type(error).__name__}: {error}"
@@ -95,45 +93,16 @@ def _add_tasks(fleet: Fleet, node: str, failed: int, proved: mmap.mmap) -> None:
         register(task, time_limit)
 
 
-def _start_runner(fleet: Fleet, node: str) -> PartRunner:
+def _start_runner(fleet: Fleet, node: str, board: Noticeboard) -> PartRunner:
     """In the child: load and prove what this worker must be able to do."""
     settings = fleet.settings
     avatars = WarmAvatars(fleet.store, settings, prove)
     if settings.avatars:
         for ref in settings.avatars[: settings.warm_avatars]:
-            avatars.get(resolve(ref, fleet.store))
+            provider = short_name(avatars.get(resolve(ref, fleet.store)).painter.provider)
     else:
-        prove_with_demo(settings)
+        provider = prove_with_demo(settings)
+    reporter = Reporter(fleet.ledger, node, board)
+    reporter.ready(provider, processor_name() if provider == "cpu" else "", psutil.Process(os.getppid()).create_time())
     log.info("worker_ready", worker=node)
-    return PartRunner(settings, fleet.store, fleet.ledger, avatars, node, fleet.dispatch)
-
-
-def _add_pulse(fleet: Fleet, node: str, proved: mmap.mmap) -> None:
-    """Let the parent report this worker alive and look after the ledger, whatever the child is doing."""
-
-    def beat() -> None:
-        try:
-            if proved[0]:
-                fleet.ledger.worker_seen(node)
-            if fleet.ledger.my_turn("dispatch", TURN_S):
-                fleet.dispatch()
-        except LipsyncError as error:
-            log.warning("pulse_missed", error=str(error))
-
-    class Pulse(bootsteps.StartStopStep):
-        """Beats in the event loop of the consumer, so that it needs no thread that a fork would break."""
-
-        entry: Any = None
-
-        def start(self, consumer: Any) -> None:
-            beat()
-            self.entry = consumer.timer.call_repeatedly(PULSE_S, beat)
-
-        def stop(self, _consumer: Any) -> None:
-            if self.entry is not None:
-                self.entry.cancel()
-            with suppress(LipsyncError):
-                fleet.ledger.worker_gone(node)
-
-    app: Celery = fleet.app
-    app.steps["consumer"].add(Pulse)
+    return PartRunner(settings, fleet.store, fleet.ledger, avatars, node, fleet.dispatch, reporter)

@@ -24,6 +24,7 @@ from workers.pipeline import Part, hear, paint
 from workers.render.composite import face_picture
 from workers.render.crop import Picture, network_input
 from workers.render.template import template_index
+from workers.sessions import Provider, short_name
 from workers.stopwatch import Stopwatch
 from workers.warm import WarmAvatar, warm_up
 
@@ -82,8 +83,11 @@ def prove(digest: str, avatar: WarmAvatar, store: ObjectStore) -> None:
     compare_canary(digest, render_canary(avatar), stored, avatar.painter)
 
 
-def prove_with_demo(settings: Settings) -> None:
+def prove_with_demo(settings: Settings) -> Provider:
     """Prove this machine with the avatar that ships, where no other was named to do it with.
+
+    Returns:
+        What the networks run on.
 
     Raises:
         Failed: this machine renders wrongly.
@@ -91,6 +95,7 @@ def prove_with_demo(settings: Settings) -> None:
     pack = demo_pack()
     avatar = warm_up(pack, settings)
     compare_canary(pack.digest, render_canary(avatar), demo_canary(), avatar.painter)
+    return short_name(avatar.painter.provider)
 
 
 def _part() -> Part:

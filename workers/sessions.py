@@ -129,8 +129,12 @@ def first_line(error: Exception) -> str:
 
 def runs_on(session: Any) -> Provider:
     """What a session really runs on."""
-    got = session.get_providers()[0]
-    return next(provider for provider, name in PROVIDER_NAMES.items() if name == got)
+    return short_name(session.get_providers()[0])
+
+
+def short_name(name: str) -> Provider:
+    """A provider as the settings call it, by the name that ONNX Runtime gives it."""
+    return next(provider for provider, known in PROVIDER_NAMES.items() if known == name)
 
 
 def device_of(session: Any) -> str:

@@ -25,6 +25,8 @@ from jobs.states import ASSEMBLE_PART, AUDIO_PART
 from jobs.status import status_from_view
 from workers.claims import ClaimKeeper
 from workers.job_reader import JobReader
+from workers.pipeline import Painted
+from workers.reporting import Reporter
 from workers.segment import store_segment
 from workers.stopwatch import Stopwatch
 from workers.warm import WarmAvatars
@@ -32,7 +34,7 @@ from workers.warm import WarmAvatars
 log = structlog.get_logger(__name__)
 
 FIRST_DELAY_S = 1.0
-OTHERS = "others"
+OTHERS, RECORDED = "others", "recorded"
 RECORD_PATIENCE_S = 300.0
 RECORD_AGAIN_S = 1.0
 
@@ -52,6 +54,7 @@ class PartRunner:
     name: str
     dispatch: Callable[[list[str]], int]
     """Rings for what these jobs need next."""
+    reporter: Reporter
     reader: JobReader = field(init=False)
     _left: str = ""
     """The job that was left to others last: to say so once is enough."""
@@ -84,10 +87,12 @@ class PartRunner:
     def _work(self, job: str, part: str, claim: Claim) -> str:
         keeper = ClaimKeeper(self.ledger, job, part, claim.attempt)
         before = signal.signal(signal.SIGTERM, lambda *_: keeper.hand_back())
+        frames = 0
         try:
             with keeper:
                 record = self._do(self.reader.manifest(job), part, claim.attempt, keeper)
                 verdict = self._finish(job, part, record)
+                frames = record.frames if verdict == RECORDED else 0
         except _LeftToOthers as error:
             verdict = self._leave(job, part, claim, str(error))
         except ClaimLost as error:
@@ -108,6 +113,7 @@ class PartRunner:
             signal.signal(signal.SIGTERM, before)
         if verdict != OTHERS:  # that comes every second while no other worker is there
             log.info("part_ended", attempt=claim.attempt, verdict=verdict)
+            self.reporter.ended(verdict, frames)
         with suppress(Transient):  # the next beat of any worker dispatches
             self.dispatch([job])
         if keeper.handed_back:
@@ -123,7 +129,12 @@ class PartRunner:
         self._demand_codec(manifest)
         frames = manifest.span(int(part))
         avatar = self.avatars.get(manifest.avatar)
-        stopwatch = Stopwatch()
+        stopwatch, start_s = Stopwatch(), time.monotonic()
+
+        def painted(face: Painted) -> None:
+            self.reporter.frame()
+            keeper.check(face.frame - frames.start)
+
         record = store_segment(
             manifest,
             frames,
@@ -132,11 +143,12 @@ class PartRunner:
             self.store,
             keys.segment(manifest.job, int(part), attempt),
             attempt,
-            lambda face: keeper.check(face.frame - frames.start),
+            painted,
             self.settings,
             stopwatch,
         )
         keeper.check(frames.size)
+        self.reporter.chunk(frames.size, time.monotonic() - start_s, stopwatch)
         log.info("chunk_rendered", frames=frames.size, **stopwatch.summary())
         return record
 

@@ -24,6 +24,8 @@ from workers.avatar.pack import Pack
 from workers.avatar.publishing import publish_proved
 from workers.avatar.synthetic import make_synthetic
 from workers.canary import prove
+from workers.noticeboard import Noticeboard
+from workers.reporting import Reporter
 from workers.tasks import PartRunner
 from workers.warm import WarmAvatars
 
@@ -32,7 +34,8 @@ from workers.warm import WarmAvatars
 def runner(fleet: FleetUnderTest) -> Iterator[PartRunner]:
     hold = fleet.fleet
     avatars = WarmAvatars(hold.store, fleet.settings, prove)
-    yield PartRunner(fleet.settings, hold.store, hold.ledger, avatars, "here", hold.dispatch)
+    reporter = Reporter(hold.ledger, "here", Noticeboard())
+    yield PartRunner(fleet.settings, hold.store, hold.ledger, avatars, "here", hold.dispatch, reporter)
 
 
 def answer(runner: PartRunner, job: str, part: str) -> str:
