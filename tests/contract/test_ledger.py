@@ -11,6 +11,7 @@ from ulid import ULID
 
 from infra.embedded_redis import carried_redis_server
 from infra.settings import Settings
+from jobs import tallies
 from jobs.ledger import FAILURE_WEIGHT, HANDED_BACK_WEIGHT, TRANSIENT_WEIGHT, JobTicket, Ledger, Record
 from jobs.ledger_memory import MemoryLedger
 from jobs.ledger_redis import RedisLedger
@@ -680,3 +681,84 @@ def test_one_of_many_has_the_turn(ledger: Ledger) -> None:
     assert ledger.my_turn("look", 30.0)
     assert not ledger.my_turn("look", 30.0)
     assert ledger.my_turn("other", 30.0)
+
+
+def test_a_drained_host_takes_nothing_and_its_part_goes_to_others(ledger: Ledger) -> None:
+    job = opened(ledger, chunks=1)
+    ledger.offer(job, 5, STALE_S)
+    ledger.drain("away")
+    assert ledger.drained() == {"away"}
+    assert ledger.claim(job, "0", "gpu0@away").verdict == "drained"
+    assert ledger.part_state(job, "0") is PartState.PENDING  # and not lost: it is rung for again in a moment
+    assert ledger.claim(job, "0", "gpu0@here").granted
+
+
+def test_what_a_host_holds_when_it_is_drained_it_finishes(ledger: Ledger) -> None:
+    job = opened(ledger, chunks=1)
+    claim = ledger.claim(job, "0", "gpu0@away")
+    ledger.drain("away")
+    assert ledger.renew(job, "0", claim.attempt, 5) == "held"
+    assert ledger.finish(job, "0", Record(claim.attempt, "a" * 64, 1000, 10)) == "recorded"
+
+
+def test_workers_of_a_drained_host_do_not_count_until_it_is_let_back_in(ledger: Ledger) -> None:
+    assert ledger.worker_seen("gpu0@away") and ledger.worker_seen("gpu0@here")
+    assert ledger.workers_alive() == 2
+    ledger.drain("away")
+    assert ledger.workers_alive() == 1
+    assert not ledger.worker_seen("gpu0@away")
+    assert ledger.workers_alive() == 1
+    ledger.undrain("away")
+    assert ledger.worker_seen("gpu0@away") and ledger.workers_alive() == 2
+    assert ledger.drained() == frozenset()
+
+
+def test_who_failed_a_part_tries_it_again_when_all_others_are_drained(ledger: Ledger) -> None:
+    job = opened(ledger, chunks=1)
+    for worker in ("w@here", "w@away"):
+        ledger.worker_seen(worker)
+    claim = ledger.claim(job, "0", "w@here")
+    ledger.fail(job, "0", claim.attempt, "x", FAILURE_WEIGHT, 0)
+    assert ledger.claim(job, "0", "w@here").verdict == "others"
+    ledger.drain("away")
+    assert ledger.claim(job, "0", "w@here").granted
+
+
+def test_what_happens_to_jobs_is_counted(ledger: Ledger) -> None:
+    good, bad = opened(ledger, chunks=2), opened(ledger, chunks=1, max_attempts=1)
+    finish_all(ledger, good, chunks=2)
+    ledger.offer(good, 5, STALE_S)
+    do(ledger, good, "assemble", 0)
+    claim = ledger.claim(bad, "0", "w")
+    assert ledger.fail(bad, "0", claim.attempt, "x", FAILURE_WEIGHT, 0) == "quarantined"
+    counted = ledger.tallies()
+    assert {name: counted[name] for name in ("jobs_submitted", "attempts", "quarantines")} == {
+        "jobs_submitted": 2,
+        "attempts": 5,
+        "quarantines": 1,
+    }
+    assert (counted["jobs_ended|done"], counted["jobs_ended|failed"]) == (1, 1)
+
+
+def test_the_time_to_the_first_segment_is_observed_once_for_each_job(ledger: Ledger) -> None:
+    job = opened(ledger, chunks=3)
+    do(ledger, job, "audio", 0)
+    assert tallies.distributions(tallies.FIRST_SEGMENT_S, ledger.tallies()) == {}
+    for part in "012":
+        do(ledger, job, part)
+    ((buckets, total),) = tallies.distributions(tallies.FIRST_SEGMENT_S, ledger.tallies()).values()
+    assert buckets[0] == ("1.0", 1.0) and buckets[-1] == ("+Inf", 1.0)
+    assert 0 <= total < 1
+
+
+def test_a_claim_that_ran_out_is_counted(brief: Ledger) -> None:
+    job = opened(brief, chunks=1)
+    brief.claim(job, "0", "w")
+    wait_until(lambda: brief.offer(job, 5, STALE_S).count("0"), 5, "the claim to run out")
+    assert brief.tallies()["claims_expired"] == 1
+
+
+def test_what_workers_count_is_added_up(ledger: Ledger) -> None:
+    ledger.tally({"frames_rendered|w": 250, "chunk_stage_seconds_sum|paste": 0.25})
+    ledger.tally({"frames_rendered|w": 30, "chunk_stage_seconds_sum|paste": 0.5})
+    assert ledger.tallies() == {"frames_rendered|w": 280, "chunk_stage_seconds_sum|paste": 0.75}
