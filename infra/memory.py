@@ -22,3 +22,16 @@ def free_bytes(group: Path = _GROUP) -> int:
     except (OSError, ValueError, KeyError):  # no control group, or `max`: no limit
         return free
     return max(min(free, limit - used + files), 0)
+
+
+def total_bytes(group: Path = _GROUP) -> int:
+    """Memory of this host, or what this container may have of it.
+
+    Args:
+        group: as above.
+    """
+    total = int(psutil.virtual_memory().total)
+    try:
+        return min(total, int((group / "memory.max").read_text()))
+    except (OSError, ValueError):  # no control group, or `max`: no limit
+        return total

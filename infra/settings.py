@@ -78,6 +78,13 @@ class Settings(BaseSettings):
     require_consent: bool = False
     """Whether avatars that show a person need a valid consent record before anything is rendered with them."""
     connect_timeout_s: float = Field(default=5.0, gt=0, le=600)
+    scale_target_s: float = Field(default=3600.0, gt=0)
+    """Seconds in which the fleet shall be done with what is queued; what the hint of its size aims at."""
+    scale_min: int = Field(default=0, ge=0)
+    scale_max: int = Field(default=100, ge=1)
+    """Bounds of that hint, in workers."""
+    scale_hold_s: float = Field(default=300.0, ge=0)
+    """For so long fewer workers must have been enough before the hint goes down."""
     remote_control: bool = False
     """Whether workers obey Celery's remote control; whoever reaches Redis could use it."""
 
@@ -150,7 +157,28 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"][:1]).upper()
-        reason = first["msg"].removeprefix("Value error, ")
-        raise Rejected(f"LIPSYNC_{name} cannot be used: {reason}.") from None
+        raise Rejected(next(iter(_problems(error).values()))) from None
+
+
+def settings_in_part() -> tuple[Settings, dict[str, str]]:
+    """Read the environment, and take the default for each setting that cannot be used.
+
+    Returns:
+        The settings, and for the name of each that could not be used a sentence.
+    """
+    try:
+        return Settings(), {}
+    except ValidationError as error:
+        problems = _problems(error)
+    defaults = {name: Settings.model_fields[name].get_default(call_default_factory=True) for name in problems}
+    return Settings(**defaults), problems
+
+
+def _problems(error: ValidationError) -> dict[str, str]:
+    """A sentence for each setting that cannot be used."""
+    problems = {}
+    for found in error.errors():
+        name = "_".join(str(part) for part in found["loc"][:1])
+        reason = found["msg"].removeprefix("Value error, ")
+        problems[name] = f"LIPSYNC_{name.upper()} cannot be used: {reason}."
+    return problems

@@ -259,6 +259,11 @@ class S3Store:
             if found != probe.encode():
                 raise ResponseParserError("what was written does not come back")
 
+    def probing_client(self) -> tuple[S3Client, str, str]:
+        """A client that gives up sooner than the one that works, bucket and prefix: for who examines the store."""
+        with self._speaking("Opening the store"):
+            return _connect(self._settings, _CHECK_READ_TIMEOUT_S, _CHECK_ATTEMPTS), self._bucket, self._prefix
+
     def _reading(self, key: str) -> AbstractContextManager[None]:
         location = self.location(key)
         return self._speaking(f"Reading {location}", absent=f"There is no object {location}.")

@@ -11,13 +11,14 @@ from jobs.cli import AllowTruncated, Avatar, ChunkFrames, CodecOption, Crf, Leng
 from jobs.console import Json, print_result, say
 from workers.avatar.commands import avatar_app
 from workers.bench.command import bench
+from workers.doctor.command import doctor
 
 DEMO_WORKERS = 2
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to `lipsync`."""
-    for command in (demo, render, up, worker, bench):
+    for command in (demo, render, up, worker, bench, doctor):
         app.command()(command)
     app.add_typer(avatar_app, name="avatar")
 
