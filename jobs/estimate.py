@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from infra.errors import Rejected
 from jobs.plan import chunk_count
-from jobs.timing import MIN_SAMPLES, SAMPLE_RATE_HZ, frame_count
+from jobs.timing import FPS, MIN_SAMPLES, SAMPLE_RATE_HZ, frame_count
 
 LONGEST_S = 10_000 * 3600.0
 SLOWEST_FPS, FASTEST_FPS = 1e-3, 1e6
@@ -57,6 +57,19 @@ class Estimate:
         last = self.frames - (self.chunks - 1) * self.chunk_frames if left == 1 else min(self.chunk_frames, self.frames)
         return ((rounds - 1) * self.chunk_frames + last) / self.worker_fps
 
+    def billed_h(self, workers: int) -> float:
+        """Worker hours that are paid for: all of the fleet until its last chunk is rendered, idle tails included."""
+        return workers * self.finish_s(workers) / 3600
+
+    def cost_per_video_h(self, workers: int, per_hour: float) -> float:
+        """What an hour of video costs on a fleet.
+
+        Args:
+            workers: of it.
+            per_hour: what one worker costs in an hour, in whatever currency.
+        """
+        return self.billed_h(workers) * per_hour / (self.frames / FPS / 3600)
+
     def workers_for(self, deadline_s: float) -> int:
         """The smallest fleet that is done in time.
 
@@ -84,9 +97,18 @@ def estimate(duration_s: float, chunk_frames: int, worker_fps: float) -> Estimat
         raise Rejected(
             f"{duration_s:g} s are too short for a video: at least {MIN_SAMPLES / SAMPLE_RATE_HZ} s are needed."
         )
+    return Estimate(frame_count(samples, "exact"), chunk_frames, checked_rate(worker_fps))
+
+
+def checked_rate(worker_fps: float) -> float:
+    """Return the rate of a worker when it can be one.
+
+    Raises:
+        Rejected: it is none.
+    """
     if not SLOWEST_FPS <= worker_fps <= FASTEST_FPS:
         raise Rejected(f"A worker cannot do {worker_fps:g} frames/s; `lipsync bench --what fleet` measures its rate.")
-    return Estimate(frame_count(samples, "exact"), chunk_frames, worker_fps)
+    return worker_fps
 
 
 def parse_duration(text: str) -> float:

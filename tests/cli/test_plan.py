@@ -1,4 +1,4 @@
-"""`lipsync plan` as a user meets it; it asks no fleet, so none is there."""
+"""`lipsync plan` as a user meets it; told length and rate it asks no fleet, so none is there."""
 
 import json
 
@@ -46,6 +46,16 @@ def test_with_neither_some_fleets_are_told_and_none_that_is_larger_than_the_job(
     assert "10 workers: 20s" in run(capfd, *call)[0]
 
 
+def test_a_price_is_answered_with_what_the_job_and_an_hour_of_video_cost(capfd: pytest.CaptureFixture[str]) -> None:
+    priced = (*CALL, "--workers", "500", "--cost-per-hour", "1.2")
+    told = json.loads(run(capfd, *priced, "--json")[0])
+    assert (told["billed_h"], told["cost"], told["cost_per_video_hour"]) == (1.5641, 1.8769, 0.1877)
+    assert "are 1.56 worker hours and cost 1.88; an hour of video costs 0.188." in run(capfd, *priced)[0]
+    table = run(capfd, *CALL, "--cost-per-hour", "1.2")[0]
+    assert " 500 workers: 11.3s       costs 1.88, 0.188 an hour of video" in table
+    assert "cost" not in run(capfd, *CALL)[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -62,6 +72,9 @@ def test_bad_input_is_one_sentence(capfd: pytest.CaptureFixture[str], arguments:
     assert len(err.strip().splitlines()) == 1 and err.startswith("lipsync: ")
 
 
-@pytest.mark.parametrize("arguments", [["--workers", "0"], ["--chunk-frames", "1501"], ["--fps-per-worker", "fast"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--workers", "0"], ["--chunk-frames", "1501"], ["--fps-per-worker", "fast"], ["--cost-per-hour", "-1"]],
+)
 def test_a_bad_call_exits_with_2(capfd: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     run(capfd, *CALL, *arguments, code=2)

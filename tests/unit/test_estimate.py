@@ -88,6 +88,16 @@ def test_the_end_is_when_workers_that_take_one_chunk_after_the_other_are_done(jo
     assert job.finish_s(workers) == pytest.approx(max(free_s))
 
 
+@given(job=JOBS, workers=st.integers(1, 60), per_hour=st.floats(0.01, 100))
+def test_all_workers_are_paid_for_until_the_last_is_done(job: Estimate, workers: int, per_hour: float) -> None:
+    at_least_h = job.alone_s / 3600
+    assert job.billed_h(1) == pytest.approx(at_least_h)
+    assert job.billed_h(workers) >= at_least_h - 1e-9
+    assert job.billed_h(workers) <= at_least_h + workers * job.chunk_s / 3600 + 1e-9
+    video_h = job.frames / 25 / 3600
+    assert job.cost_per_video_h(workers, per_hour) * video_h == pytest.approx(job.billed_h(workers) * per_hour)
+
+
 @given(job=JOBS, slack=st.floats(1.0, 300.0))
 def test_the_fleet_for_a_deadline_is_the_smallest_that_meets_it(job: Estimate, slack: float) -> None:
     deadline_s = job.finish_s(job.chunks) * slack
