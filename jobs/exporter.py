@@ -25,6 +25,7 @@ from infra.settings import Settings
 from jobs.exporter_metrics import fleet_metrics, gauge
 from jobs.fleet_state import FleetView
 from jobs.ledger_redis import RedisLedger
+from jobs.scaling import ScaleHint
 
 log = structlog.get_logger(__name__)
 
@@ -42,12 +43,14 @@ class Reading:
     Attributes:
         fleet: the fleet.
         tallies: what was counted, see `jobs.tallies`.
+        workers_desired: how many workers it should have, see `jobs.scaling`.
         taken_s: when it was read, in seconds since the epoch by the clock of this host.
         took_s: seconds that it took.
     """
 
     fleet: FleetView
     tallies: dict[str, float]
+    workers_desired: int
     taken_s: float
     took_s: float
 
@@ -58,6 +61,7 @@ class FleetReader:
     def __init__(self, settings: Settings, limit_s: float = SCRAPE_LIMIT_S) -> None:
         patience_s = min(settings.connect_timeout_s, REDIS_TIMEOUT_S)
         self._ledger = RedisLedger(settings.model_copy(update={"connect_timeout_s": patience_s}))
+        self._hint = ScaleHint.of(settings)
         self._limit_s = limit_s
         self._lock = threading.Lock()
         self._pending: Future[Reading] | None = None
@@ -86,7 +90,8 @@ class FleetReader:
             fleet = self._ledger.fleet()
             taken_s = time.time()
             tallies = self._ledger.tallies()
-            pending.set_result(Reading(fleet, tallies, taken_s, time.monotonic() - began_s))
+            took_s = time.monotonic() - began_s
+            pending.set_result(Reading(fleet, tallies, self._hint.update(fleet), taken_s, took_s))
         except BaseException as error:
             pending.set_exception(error)
 
@@ -113,6 +118,11 @@ class FleetCollector(Collector):
             "redis_clock_offset_seconds",
             "How far the clock of Redis is ahead of that of the exporter's host.",
             [((), reading.fleet.now_s - reading.taken_s)],
+        )
+        yield gauge(
+            "workers_desired",
+            "How many workers the fleet should have for what is queued; an autoscaler may follow it.",
+            [((), reading.workers_desired)],
         )
         yield from fleet_metrics(reading.fleet, reading.tallies)
 

@@ -17,7 +17,7 @@ Rows = Iterable[tuple[tuple[str, ...], float | None]]
 """Values of the labels, and the number; rows without a number are left out."""
 
 WORKER_STATES = ("busy", "idle", "drained", "lost")
-VERDICTS = ("recorded", "duplicate", "again", "quarantined", "lost", "cancelled", "left", "handed_back")
+VERDICTS = ("recorded", "duplicate", "again", "quarantined", "lost", "cancelled", "handed_back")
 
 _ALWAYS: dict[str, tuple[tuple[str, ...], ...]] = {
     counted.PARTS_ENDED: tuple((verdict,) for verdict in VERDICTS),
@@ -203,7 +203,7 @@ def _counters(fleet: FleetView, tallies: Mapping[str, float]) -> Iterator[Metric
     }
     for name, (labels, help_) in counted.COUNTERS.items():
         values = counted.counter_values(name, tallies)
-        shown = known.get(labels) or {*_ALWAYS.get(name, ()), *values}
+        shown = known[labels] if labels in known else {*_ALWAYS.get(name, ()), *values}
         family = CounterMetricFamily(f"lipsync_{name}", help_, labels=labels)
         for key in sorted(shown):
             family.add_metric(key, values.get(key, 0.0))

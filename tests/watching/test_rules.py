@@ -25,10 +25,12 @@ def rules(kind: str) -> dict[str, dict[str, Any]]:
 ALERTS = rules("alert")
 
 
-def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def promtool(*arguments: str | Path, given: str | None = None) -> subprocess.CompletedProcess[str]:
     if shutil.which("promtool") is None:
         missing("promtool is not installed; Debian's package prometheus has it")
-    return subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        ["promtool", *arguments], input=given, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def expectations(alert: str) -> list[tuple[Path, list[dict[str, Any]]]]:

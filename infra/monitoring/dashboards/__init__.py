@@ -1,0 +1,1 @@
+"""Grafana dashboards, one per audience, built from code: `python -m infra.monitoring.dashboards` writes the JSON."""
