@@ -15,6 +15,7 @@ from infra.settings import Settings
 
 _MAX_KEY_BYTES = 1024  # S3 and Swift
 _MAX_PART_BYTES = 255  # NAME_MAX of ext4, XFS and NFS
+MAX_VALID_S = 7 * 24 * 3600  # S3
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
@@ -89,6 +90,16 @@ class ObjectStore(Protocol):
     def location(self, key: str) -> str:
         """What a person opens: `s3://bucket/prefix/key` or an absolute path."""
 
+    def download_url(self, key: str, valid_s: int) -> str:
+        """Where anybody reads the object with a plain GET, without credentials, for `valid_s` seconds.
+
+        In S3 that is a signed `https://` address, a secret while it is valid, and it ends earlier with credentials that
+        do; in a directory it is `file://` and holds for good. That there is such an object is not looked up.
+
+        Raises:
+            Rejected: no address can be valid for so long.
+        """
+
 
 def is_key(text: str) -> bool:
     """Whether `text` may name an object.
@@ -136,6 +147,13 @@ def checked_range(start: int, stop: int) -> int:
     if not 0 <= start <= stop:
         raise Rejected(f"Bytes {start} to {stop} are not a range: it must begin at 0 or later and end after that.")
     return stop - start
+
+
+def checked_validity(valid_s: int) -> int:
+    """Return `valid_s` when an address may be valid for so many seconds, refuse it otherwise: S3 signs for a week."""
+    if not 1 <= valid_s <= MAX_VALID_S:
+        raise Rejected(f"An address cannot be valid for {valid_s} s: choose 1 to {MAX_VALID_S} (a week).")
+    return valid_s
 
 
 def too_short(location: str, stop: int) -> Failed:

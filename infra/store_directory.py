@@ -23,6 +23,7 @@ from infra.object_store import (
     checked_key,
     checked_prefix,
     checked_range,
+    checked_validity,
     is_key,
     too_short,
 )
@@ -89,6 +90,11 @@ class DirectoryStore:
     def location(self, key: str) -> str:
         """The absolute path of an object."""
         return str(self._path(key))
+
+    def download_url(self, key: str, valid_s: int) -> str:
+        """`file:///dir/key`, for machines that share the directory."""
+        checked_validity(valid_s)
+        return self._path(key).as_uri()
 
     def put(self, key: str, data: bytes) -> None:
         """Store `data`."""

@@ -27,6 +27,7 @@ from infra.object_store import (
     checked_key,
     checked_prefix,
     checked_range,
+    checked_validity,
     is_key,
     too_short,
 )
@@ -62,6 +63,7 @@ def _connect(settings: Settings, read_timeout_s: float, attempts: int) -> S3Clie
         connect_timeout=settings.connect_timeout_s,
         read_timeout=read_timeout_s,
         retries={"mode": "standard", "total_max_attempts": attempts},
+        signature_version="s3v4",  # addresses would be signed in an older way, which newer regions refuse
         # Host names such as bucket.127.0.0.1 resolve nowhere.
         s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
         max_pool_connections=4 * _PARTS_AT_ONCE,
@@ -116,6 +118,15 @@ class S3Store:
     def location(self, key: str) -> str:
         """`s3://bucket/prefix/key`."""
         return f"s3://{self._bucket}/{self._name(key)}"
+
+    def download_url(self, key: str, valid_s: int) -> str:
+        """An address signed with this process' credentials."""
+        with self._speaking(f"Signing an address of {self.location(key)}"):
+            return self._client.generate_presigned_url(
+                "get_object",
+                Params={"Bucket": self._bucket, "Key": self._name(key)},
+                ExpiresIn=checked_validity(valid_s),
+            )
 
     def put(self, key: str, data: bytes) -> None:
         """Store `data` in one request."""

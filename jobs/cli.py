@@ -22,6 +22,8 @@ from infra.logs import configure_logs
 from jobs.console import Json, print_result, say
 from jobs.estimate_command import plan
 from jobs.exporter_command import exporter
+from jobs.fleet_commands import fleet_app
+from jobs.release_commands import release_app
 
 app = typer.Typer(
     name="lipsync",
@@ -263,6 +265,8 @@ def fetch(
 
 
 app.command()(plan)
+app.add_typer(fleet_app, name="fleet")
+app.add_typer(release_app, name="release")
 app.command()(exporter)
 
 

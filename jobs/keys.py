@@ -8,6 +8,7 @@ from infra.errors import Rejected
 
 _ULID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_RELEASE: Final = re.compile(r"[0-9a-f]{16}")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -63,6 +64,32 @@ def canary(digest: str) -> str:
 def exports(digest: str) -> str:
     """How far a pack's networks are from the checkpoints they were made of: measured, so beside the pack as well."""
     return f"{AVATARS}exports/{avatar_pack(digest).split('/')[1]}.json"
+
+
+RELEASES: Final = "releases/"
+"""Everything that belongs to releases of the product."""
+
+
+def is_release_id(text: str) -> bool:
+    """Whether `text` is the id of a release: 16 lower-case hexadecimal digits."""
+    return _RELEASE.fullmatch(text) is not None
+
+
+def release(release_id: str) -> str:
+    """Prefix of a release's files."""
+    if not is_release_id(release_id):
+        raise Rejected(f"{release_id[:80]!r} is not a release's id: 16 digits as `lipsync release list` prints them.")
+    return f"{RELEASES}{release_id}/"
+
+
+def release_record(release_id: str) -> str:
+    """What the release is; the last of its files to come and the first to go."""
+    return f"{release(release_id)}release.json"
+
+
+def release_file(release_id: str, form: str) -> str:
+    """The release in one of its forms, `squashfs` or `tar.zst`, or its bill of materials, `bom`."""
+    return f"{release(release_id)}{'bom.json' if form == 'bom' else f'lipsync.{form}'}"
 
 
 def job_prefix(job: str) -> str:
