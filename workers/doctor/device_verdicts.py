@@ -34,6 +34,8 @@ def judge_devices(devices: DeviceFacts, unloadable: str) -> list[Finding]:
     """
     if not wants_cuda(devices):
         return _unused(devices)
+    if PROVIDER_NAMES["cuda"] not in devices.offered:
+        return []  # the build is at fault; what else is missing shows with the right one
     findings = []
     if devices.driver is None:
         silence = devices.silence.rstrip(".")

@@ -54,6 +54,7 @@ Code = Literal[
     "redis-replica",
     "redis-unreachable",
     "redis-unreadable",
+    "release-damaged",
     "runtime-missing",
     "setting-unknown",
     "setting-unusable",

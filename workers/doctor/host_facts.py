@@ -10,7 +10,7 @@ from pathlib import Path
 
 from infra.errors import Failed
 from infra.memory import free_bytes, total_bytes
-from jobs.release import current_release
+from jobs.release import Release, current_release
 from workers.sessions import import_runtime
 
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -24,6 +24,7 @@ class HostFacts:
     Attributes:
         version: of the product, with the label of the build.
         release: id of the artefact that the process runs from; None when it runs from none.
+        release_problem: why that cannot be told, one sentence; empty when it can.
         variant: what that artefact is for.
         python: version.
         runtime: version of ONNX Runtime; None when it cannot be imported.
@@ -42,6 +43,7 @@ class HostFacts:
 
     version: str
     release: str | None
+    release_problem: str
     variant: str | None
     python: str
     runtime: str | None
@@ -60,13 +62,14 @@ class HostFacts:
 
 def probe_host() -> HostFacts:
     """Look at this host."""
-    release = current_release()
+    release, release_problem = _release()
     runtime, problem = _runtime()
     wanted, wanted_by = wanted_glibc(_wheels())
     processor, features = read_processor(_CPU_INFO.read_text() if _CPU_INFO.exists() else "")
     return HostFacts(
         version=release.version,
         release=release.id,
+        release_problem=release_problem,
         variant=release.variant,
         python=platform.python_version(),
         runtime=runtime,
@@ -114,6 +117,13 @@ def _glibc() -> tuple[int, int] | None:
     library, version = platform.libc_ver()
     numbers = re.match(r"(\d+)\.(\d+)", version)
     return (int(numbers[1]), int(numbers[2])) if library == "glibc" and numbers else None
+
+
+def _release() -> tuple[Release, str]:
+    try:
+        return current_release(), ""
+    except Failed as error:
+        return Release(importlib.metadata.version("lipsync-fleet")), str(error)
 
 
 def _runtime() -> tuple[str | None, str]:

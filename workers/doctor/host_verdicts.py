@@ -14,6 +14,8 @@ WORKER_BYTES = 600_000_000
 def judge_versions(host: HostFacts) -> list[Finding]:
     """Whether the packages run on this operating system."""
     findings = []
+    if host.release_problem:
+        findings.append(error("release-damaged", host.release_problem))
     if host.runtime is None:
         findings.append(error("runtime-missing", host.runtime_problem))
     if host.glibc is not None and host.glibc < host.glibc_wanted:

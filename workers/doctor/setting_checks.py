@@ -30,7 +30,7 @@ def judge_names(variables: Iterable[str]) -> list[Finding]:
     findings = []
     for variable in sorted(variables):
         if variable.upper().startswith(PREFIX) and variable.upper() not in known:
-            close = difflib.get_close_matches(variable.upper(), known, 1)
+            close = difflib.get_close_matches(variable.upper(), known, 1, 0.8)
             hint = f"write {close[0]}, or " if close else ""
             findings.append(warning("setting-unknown", f"{variable} is no setting and means nothing: {hint}remove it."))
     return findings
