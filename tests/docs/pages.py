@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-README, OPERATING, AVATARS = ROOT / "README.md", ROOT / "docs" / "operating.md", ROOT / "docs" / "avatars.md"
+README, AVATARS = ROOT / "README.md", ROOT / "docs" / "avatars.md"
+OPERATING, REFERENCE = ROOT / "docs" / "operating.md", ROOT / "docs" / "reference.md"
 DEVELOPMENT = ROOT / "docs" / "development.md"
 PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 

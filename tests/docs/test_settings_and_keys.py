@@ -11,7 +11,7 @@ from jobs import keys
 from jobs.avatar_spec import Provenance
 from jobs.ledger import REMOVAL_TTL_S
 from jobs.ledger_redis import KEEP_ENDED_S
-from tests.docs.pages import AVATARS, OPERATING, PAGES, ROOT, fences, named, rows
+from tests.docs.pages import AVATARS, PAGES, REFERENCE, ROOT, fences, named, rows
 from tests.servers import moto_server
 
 TEST_VARIABLES = {"LIPSYNC_TEST_SWIFT"}
@@ -29,7 +29,7 @@ def default_of(name: str) -> str:
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_documented_with_its_default(name: str) -> None:
-    _, default, meaning = rows(OPERATING, "variable")[f"`LIPSYNC_{name.upper()}`"]
+    _, default, meaning = rows(REFERENCE, "variable")[f"`LIPSYNC_{name.upper()}`"]
     assert default == default_of(name) and len(meaning) > 20
 
 
@@ -57,12 +57,12 @@ def test_every_variable_that_is_mentioned_exists(page: Path) -> None:
 
 def test_every_key_of_the_ledger_is_documented() -> None:
     head = (ROOT / "jobs" / "lua" / "head.lua").read_text()
-    page = OPERATING.read_text()
+    page = REFERENCE.read_text()
     suffixes = re.findall(r"J \.\. '(:\w+)'", head)
-    assert len(suffixes) == 10
+    assert len(suffixes) == 11
     for key in [keys.LEDGER + "job:<job>" + suffix for suffix in ("", *suffixes)]:
         assert f"`{key}`" in page
-    for key in (keys.JOBS, keys.ACTIVE, keys.WORKERS, f"{keys.TURNS}dispatch", keys.QUEUE):
+    for key in (keys.JOBS, keys.ACTIVE, keys.WORKERS, keys.SEEN, keys.FACTS, keys.DRAINED, keys.TALLIES, f"{keys.TURNS}dispatch", keys.QUEUE):
         assert f"`{key}`" in page
     assert f"`{keys.ledger_removal('0' * 64).replace('0' * 64, '<digest>')}`" in page
     assert REMOVAL_TTL_S == 60 and "for a minute unless prolonged" in page
@@ -70,14 +70,16 @@ def test_every_key_of_the_ledger_is_documented() -> None:
 
 
 def test_every_place_in_the_store_is_documented() -> None:
-    page = OPERATING.read_text()
+    page = REFERENCE.read_text()
     job, digest = "0" * 26, "0" * 64
     for make in (keys.manifest, keys.encoded_audio, keys.video, keys.tombstone):
         assert f"`{make(job).replace(job, '<job>')}`" in page
     for beside in (keys.canary, keys.exports):
         assert f"`{beside(digest).replace(digest, '<digest>')}`" in page
     assert f"`{keys.avatar_pointer('name').replace('/name.', '/<name>.')}`" in page
-    for key in (keys.result(job), keys.job_audio(job)):
+    assert f"`{keys.release_record('0' * 16).replace('0' * 16, '<id>')}`" in page
+    release = [keys.release_file("0" * 16, form) for form in ("squashfs", "tar.zst", "bom")]
+    for key in (keys.result(job), keys.job_audio(job), *release):
         assert f"`{key.rpartition('/')[2]}`" in page
 
 
@@ -89,7 +91,7 @@ def test_every_layout_of_a_source_is_documented() -> None:
 
 
 def test_events_that_are_documented_are_logged() -> None:
-    events = {event for cell in rows(OPERATING, "event") for event in re.findall(r"`(\w+)`", cell)}
+    events = {event for cell in rows(REFERENCE, "event") for event in re.findall(r"`(\w+)`", cell)}
     logged = {
         event
         for path in (ROOT / "workers").rglob("*.py")
@@ -99,7 +101,7 @@ def test_events_that_are_documented_are_logged() -> None:
 
 
 def test_the_rule_for_unfinished_uploads_is_one_that_s3_takes(tmp_path: Path) -> None:
-    (rule,) = (json.loads(block) for block in fences(OPERATING, "json"))
+    (rule,) = (json.loads(block) for block in fences(REFERENCE, "json"))
     with moto_server(tmp_path) as server:
         client, bucket = server.client(), server.make_bucket()
         client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=rule)

@@ -1,4 +1,4 @@
-"""The Redis user that docs/operating.md recommends is enough for a fleet, and for no more than a fleet."""
+"""The Redis user that docs/reference.md recommends is enough for a fleet, and for no more than a fleet."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.fleet.conftest import FleetUnderTest, new_fleet
 from tests.servers import RedisServer, free_port, missing, redis_server
 from workers.avatar.pack import Pack
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "operating.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference.md"
 ADMIN_PASSWORD = "of-the-administrator"
 FLEET_PASSWORD = "of-the-fleet"
 

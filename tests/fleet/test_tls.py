@@ -1,4 +1,4 @@
-"""Redis over TLS, by the address that docs/operating.md gives: ledger and queue check who answers."""
+"""Redis over TLS, by the address that docs/reference.md gives: ledger and queue check who answers."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ from jobs.fleet import Fleet
 from jobs.submit import new_job_id
 from tests.servers import free_port, missing, redis_server
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "operating.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference.md"
 
 
 @pytest.fixture(scope="module")

@@ -62,11 +62,11 @@ def pins(name: str) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("name", ["cpu.txt", "gpu.txt", "local.txt"])
+@pytest.mark.parametrize("name", ["cpu.txt", "gpu.txt", "local.txt", "watch.txt"])
 def test_hosts_run_the_versions_that_were_tested(name: str) -> None:
     tested = pins("dev.txt")
     other = {project for project, versions in pins(name).items() if not versions <= tested.get(project, set())}
-    assert other <= ({"onnxruntime-gpu"} if name == "gpu.txt" else set())
+    assert other <= ({"onnxruntime-gpu", "nvidia-ml-py"} if name == "gpu.txt" else set())
 
 
 def test_a_host_gets_one_onnx_runtime() -> None:
@@ -89,12 +89,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         return archive.namelist()
 
 
-def test_the_wheel_holds_every_module_script_and_data_file_but_the_recipe_of_the_demo_avatar(wheel: list[str]) -> None:
+ONLY_IN_THE_REPOSITORY = {"presenter", "artefact", "monitoring"}
+"""Recipes: of the demo avatar, of what hosts get, and of what Prometheus and Grafana are told."""
+
+
+def test_the_wheel_holds_every_module_script_and_data_file_but_the_recipes(wheel: list[str]) -> None:
     sources = {
         path.relative_to(ROOT).as_posix()
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
-        if path.is_file() and not {"__pycache__", "presenter"} & set(path.parts)
+        if path.is_file() and not {"__pycache__", *ONLY_IN_THE_REPOSITORY} & set(path.parts)
     }
     assert sorted(sources - set(wheel)) == []
 

@@ -2,13 +2,15 @@
 
 import shutil
 import textwrap
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from jobs.console import Json, print_result, printable
-from workers.doctor.examination import Examination, examine
 from workers.doctor.findings import exit_code, verdict
+
+if TYPE_CHECKING:
+    from workers.doctor.examination import Examination
 
 _WIDEST: Final = 120
 _NAME: Final = 11
@@ -26,6 +28,8 @@ def doctor(
 
     Exit code 2: something must be mended; 3: Redis or the store does not answer, and nothing else is wrong.
     """
+    from workers.doctor.examination import examine
+
     examination = examine(offline=offline)
     print_result(examination.document(), describe(examination, _width()), as_json=as_json)
     code = exit_code(examination.findings)
@@ -33,7 +37,7 @@ def doctor(
         raise typer.Exit(code)
 
 
-def describe(examination: Examination, width: int) -> str:
+def describe(examination: "Examination", width: int) -> str:
     """What people read: a line for each check, one entry for each finding, and the verdict."""
     seen = [
         _hang(name.ljust(_NAME), outcome.line, width) for name, outcome in examination.outcomes.items() if outcome.line
