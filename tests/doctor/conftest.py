@@ -35,7 +35,7 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis: RedisServer) -> Path:
     """The environment of a host that is fit; gives the folder with all that is its own."""
     monkeypatch.setenv("LIPSYNC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("LIPSYNC_CACHE_DISK_MB", "100")
+    monkeypatch.setenv("LIPSYNC_CACHE_DISK_MB", "500")
     monkeypatch.setenv("LIPSYNC_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("LIPSYNC_STORE", (tmp_path / "store").as_uri())
     monkeypatch.setenv("LIPSYNC_REDIS_URL", redis.url)
