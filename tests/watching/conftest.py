@@ -144,3 +144,5 @@ def watched(tmp_path_factory: pytest.TempPathFactory, tiny_pack: Pack, cache: Pa
         wait_until(lambda: watcher.query(rendered), 60, "the long job to be under way")
         wait_until(lambda: watcher.query("fleet:lipsync_frames_rendered:rate5m > 0"), 60, "the rules to be evaluated")
         yield WatchedFleet(fleet, page, watcher, running, failed)
+        for name in fleet.workers:  # they would finish what they hold
+            fleet.kill(name)
