@@ -67,30 +67,35 @@ def test_a_good_card_is_told_nothing() -> None:
 def test_what_keeps_a_card_from_working_is_an_error_where_it_was_asked_for(
     devices: DeviceFacts, unloadable: str, code: str, says: str, asked: Providers, level: str
 ) -> None:
-    (found,) = judge_devices(replace(devices, asked=asked), unloadable)
+    (found,) = judge_devices(replace(devices, asked=asked), [unloadable] if unloadable else [])
     assert (found.level, found.code) == (level, code)
     assert says in found.sentence and found.sentence.endswith("or set LIPSYNC_PROVIDERS=cpu.")
 
 
+def test_everything_that_is_missing_is_told_at_once_and_the_driver_once() -> None:
+    found = judge_devices(NO_DRIVER, ["libcuda.so.1", "libcudnn.so.9"])
+    assert [finding.code for finding in found] == ["driver-missing", "cudnn-missing"]
+
+
 def test_a_driver_that_is_older_than_the_minor_version_of_cuda_is_good_enough() -> None:
-    assert judge_devices(replace(DEVICES, driver_cuda=(12, 0)), "") == []
-    assert judge_devices(replace(DEVICES, driver_cuda=(13, 0)), "") == []
+    assert judge_devices(replace(DEVICES, driver_cuda=(12, 0)), []) == []
+    assert judge_devices(replace(DEVICES, driver_cuda=(13, 0)), []) == []
 
 
 def test_no_accelerator_is_missed_where_none_is_wanted() -> None:
-    assert judge_devices(replace(NO_DRIVER, asked="cpu"), "libcudnn.so.9") == []
-    assert judge_devices(replace(NO_DRIVER, asked="auto", offered=(CPU,)), "") == []
-    assert judge_devices(replace(DEVICES, asked="cpu", offered=(CPU,)), "") == []
+    assert judge_devices(replace(NO_DRIVER, asked="cpu"), ["libcudnn.so.9"]) == []
+    assert judge_devices(replace(NO_DRIVER, asked="auto", offered=(CPU,)), []) == []
+    assert judge_devices(replace(DEVICES, asked="cpu", offered=(CPU,)), []) == []
 
 
 def test_a_card_that_nobody_uses_is_told() -> None:
-    assert codes(judge_devices(replace(DEVICES, asked="auto", offered=(CPU,)), "")) == [("warning", "device-unused")]
+    assert codes(judge_devices(replace(DEVICES, asked="auto", offered=(CPU,)), [])) == [("warning", "device-unused")]
 
 
 def test_a_build_without_cuda_is_told_once() -> None:
     devices, problem = replace(NO_DRIVER, offered=(CPU,)), "LIPSYNC_PROVIDERS=cuda was asked for: install `gpu`."
     rendered = Rendered(provider_problem=problem, broken=problem)
-    assert judge_devices(devices, "") == []
+    assert judge_devices(devices, []) == []
     assert codes(judge_provider(devices, rendered)) == [("error", "provider-missing")]
     assert judge_rendered(rendered, "canary-failed") == []
 

@@ -4,6 +4,8 @@ With `LIPSYNC_PROVIDERS=cuda` or `tensorrt` what is missing is an error; with `a
 it is a warning.
 """
 
+from collections.abc import Sequence
+
 from workers.doctor.device_facts import VISIBLE, DeviceFacts
 from workers.doctor.findings import Code, Finding, Level, error, note, warning
 from workers.doctor.outcome import spell_bytes
@@ -15,6 +17,7 @@ CUDA_BYTES = 1_500_000_000
 """What CUDA, cuDNN and the tensors of a run take of a device: an allowance, not measured."""
 NETWORK_COPIES = 3
 """So many times the size of their files networks take there at most: weights, and what is prepared of them."""
+_OF_DRIVER = "libcuda.so"
 _LAYER = "deploy the layer with the CUDA libraries"
 
 
@@ -25,12 +28,12 @@ def wants_cuda(devices: DeviceFacts) -> bool:
     )
 
 
-def judge_devices(devices: DeviceFacts, unloadable: str) -> list[Finding]:
+def judge_devices(devices: DeviceFacts, unloadable: Sequence[str]) -> list[Finding]:
     """What stands between this host and its accelerators.
 
     Args:
         devices: what driver and ONNX Runtime say.
-        unloadable: the library that ONNX Runtime's CUDA provider lacks; empty when it lacks none.
+        unloadable: libraries that ONNX Runtime's CUDA provider lacks.
     """
     if not wants_cuda(devices):
         return _unused(devices)
@@ -61,8 +64,9 @@ def judge_devices(devices: DeviceFacts, unloadable: str) -> list[Finding]:
                     f"There is no GPU for {which}, since {_count(devices)}, counted from 0: correct it or {VISIBLE}",
                 )
             )
-    if unloadable:
-        findings.append(_missing_library(devices, unloadable))
+    for library in unloadable:
+        if not (library.startswith(_OF_DRIVER) and devices.driver is None):  # that was told
+            findings.append(_missing_library(devices, library))
     return findings
 
 
@@ -74,8 +78,7 @@ def judge_provider(devices: DeviceFacts, rendered: Rendered) -> list[Finding]:
         return [
             warning(
                 "provider-fallback",
-                f"Networks run on the CPU though this ONNX Runtime has CUDA ({rendered.provider_problem.rstrip('.')}): "
-                "mend that, or set LIPSYNC_PROVIDERS=cpu.",
+                f"Networks run on the CPU though this ONNX Runtime has CUDA: {rendered.provider_problem}",
             )
         ]
     return []
@@ -161,7 +164,7 @@ def _unused(devices: DeviceFacts) -> list[Finding]:
 def _missing_library(devices: DeviceFacts, library: str) -> Finding:
     if library.startswith("libcudnn"):
         return _lack(devices, "cudnn-missing", f"cuDNN cannot be loaded ({library} is not found): {_LAYER}")
-    if library.startswith("libcuda.so"):
+    if library.startswith(_OF_DRIVER):
         return _lack(devices, "driver-missing", f"The driver's library {library} is not found: install the driver")
     return _lack(devices, "cuda-missing", f"The CUDA library {library} cannot be loaded: {_LAYER}")
 

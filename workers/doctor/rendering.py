@@ -4,14 +4,12 @@ The process tells what it found as JSON, line by line, so that what it saw befor
 """
 
 import json
-import multiprocessing
+import logging
 import os
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import suppress
-from multiprocessing.connection import Connection
 from typing import Any
 
 from pydantic import BaseModel
@@ -38,7 +36,7 @@ class Rendered(BaseModel):
     """What a process met that rendered canary frames.
 
     Attributes:
-        unloadable: the first library that ONNX Runtime's CUDA provider lacks.
+        unloadable: libraries that ONNX Runtime's CUDA provider lacks.
         provider: what a session really got.
         provider_problem: why that is not what was asked for, one sentence.
         x264_problem: why libx264 does not encode, one sentence; None when that was not tried.
@@ -55,7 +53,7 @@ class Rendered(BaseModel):
         ended: how the process ended before it was done, as part of a sentence.
     """
 
-    unloadable: str = ""
+    unloadable: list[str] = []
     provider: str = ""
     provider_problem: str = ""
     x264_problem: str | None = None
@@ -80,65 +78,59 @@ def render(settings: Settings, avatars: tuple[str, ...], limit_s: float) -> Rend
         avatars: names or digests in the store; empty means the demo avatar that ships, and no store is asked.
         limit_s: after which the process is killed.
     """
-    context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-    here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_render_there, args=(there, settings, avatars), daemon=True)
+    order = json.dumps({"settings": settings.model_dump(mode="json", exclude={"redis_url"}), "avatars": avatars})
     start_s = time.monotonic()
-    process.start()
-    there.close()
-    told: dict[str, Any] = {}
-    ended = ""
+    process = subprocess.Popen([sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        for line in _lines(here, start_s + limit_s):
-            told |= line
-    except TimeoutError:
+        answer, _ = process.communicate(order.encode(), limit_s)
+        ended = _ended(process.returncode)
+    except subprocess.TimeoutExpired:
         process.kill()
+        answer, _ = process.communicate()
         ended = f"it was not done within {limit_s:.0f} s"
-    process.join()
-    if not ended and process.exitcode:
-        ended = f"it ended by {_named(-process.exitcode)}" if process.exitcode < 0 else "it ended with an error"
-    return Rendered.model_validate(told | {"ended": ended, "seconds": time.monotonic() - start_s})
+    told: dict[str, Any] = {"ended": ended, "seconds": time.monotonic() - start_s}
+    for line in answer.splitlines(keepends=True):
+        if line.endswith(b"\n"):  # else it died while it wrote
+            told |= json.loads(line)
+    return Rendered.model_validate(told)
 
 
-def _lines(connection: Connection, deadline_s: float) -> Iterator[dict[str, Any]]:
-    """What the other process tells until it closes the pipe."""
-    with connection, suppress(EOFError, ConnectionError):
-        while True:
-            if not connection.poll(max(deadline_s - time.monotonic(), 0)):
-                raise TimeoutError
-            yield json.loads(connection.recv_bytes())
-
-
-def _named(number: int) -> str:
+def _ended(code: int) -> str:
+    """How a process ended, as part of a sentence; empty when in peace."""
+    if code >= 0:
+        return f"it ended with code {code}" if code else ""
     try:
-        return signal.Signals(number).name
+        return f"it ended by {signal.Signals(-code).name}"
     except ValueError:
-        return f"signal {number}"
+        return f"it ended by signal {-code}"
 
 
-def _render_there(connection: Connection, settings: Settings, avatars: tuple[str, ...]) -> None:
-    """In the other process."""
-    import logging
-
+def _render_here() -> None:
+    """In the other process: do as standard input says, and tell of it on standard output."""
     from infra.logs import configure_logs
     from infra.processes import end_with_parent
     from workers.doctor.rendering_steps import Steps
 
     end_with_parent()
     configure_logs(logging.ERROR)
-    silence = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout.fileno(), sys.stderr.fileno()):  # libraries print there, each in its own way
-        os.dup2(silence, stream)
+    order = json.load(sys.stdin)
+    with os.fdopen(os.dup(sys.stdout.fileno()), "w") as output:
+        silence = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout.fileno(), sys.stderr.fileno()):  # libraries print there, each in its own way
+            os.dup2(silence, stream)
 
-    def tell(**facts: object) -> None:
-        connection.send_bytes(json.dumps(facts).encode())
+        def tell(**facts: object) -> None:
+            print(json.dumps(facts), file=output, flush=True)
 
-    steps = Steps(settings, tell)
-    try:
-        if avatars:
-            steps.with_avatars(avatars)
-        else:
-            steps.with_demo()
-    except Exception as error:  # a driver may raise anything, and somebody must hear of it
-        sentence = str(error) if isinstance(error, LipsyncError) else f"{type(error).__name__}: {error}"
-        tell(broken=sentence)
+        try:
+            steps = Steps(Settings.model_validate({**order["settings"], "redis_url": None}), tell)
+            if order["avatars"]:
+                steps.with_avatars(tuple(order["avatars"]))
+            else:
+                steps.with_demo()
+        except Exception as error:  # a driver may raise anything, and somebody must hear of it
+            tell(broken=str(error) if isinstance(error, LipsyncError) else f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    _render_here()

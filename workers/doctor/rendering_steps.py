@@ -24,7 +24,9 @@ from workers.canary import compare_canary, render_canary
 from workers.sessions import PROVIDER_NAMES, NotANetwork, import_runtime, open_session, runs_on, wanted_provider
 from workers.warm import WarmAvatar, warm_up
 
-_LACKING: Final = re.compile(r"^(lib[\w.+-]+): cannot open shared object file")
+_CUDNN: Final = "libcudnn.so.9"
+"""Looked for by itself: the provider loads it only when the first convolution runs."""
+_LACKING: Final = re.compile(r"^(?:.*/)?(lib[\w.+-]+): cannot open shared object file")
 
 
 class Steps:
@@ -48,7 +50,7 @@ class Steps:
     def with_demo(self) -> None:
         """Encode, open a session, and render a frame with the avatar that ships. No store is asked."""
         self._encode()
-        self._tell(unloadable=unloadable_library())
+        self._tell(unloadable=unloadable_libraries())
         pack = demo_pack()
         self._open_session(pack)
         with scratch_folder() as cache:  # not the host's: who runs the doctor may not be the user of the workers
@@ -127,17 +129,22 @@ def _fetch(ref: str, store: ObjectStore, settings: Settings) -> Pack:
     return fetch_pack(store, resolve(ref, store), settings.cache, settings.cache_disk_mb)
 
 
-def unloadable_library() -> str:
-    """The first library that ONNX Runtime's CUDA provider lacks; empty when it lacks none, or there is no provider."""
+def unloadable_libraries() -> list[str]:
+    """Libraries that ONNX Runtime's CUDA provider lacks here; none where this build has no such provider."""
     runtime = import_runtime()
     if PROVIDER_NAMES["cuda"] not in runtime.get_available_providers():
-        return ""
+        return []
     folder = Path(runtime.__file__).parent / "capi"
     with suppress(OSError):
         ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), mode=ctypes.RTLD_GLOBAL)
     runtime.preload_dlls()
+    return list(filter(None, map(_lacking, (str(folder / "libonnxruntime_providers_cuda.so"), _CUDNN))))
+
+
+def _lacking(library: str) -> str:
+    """The first library that is not found when one is loaded: itself, or one that it needs; empty when all are."""
     try:
-        ctypes.CDLL(str(folder / "libonnxruntime_providers_cuda.so"))
+        ctypes.CDLL(library)
     except OSError as error:
         found = _LACKING.match(str(error))
         return found[1] if found else ""
