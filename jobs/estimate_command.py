@@ -119,8 +119,9 @@ def _row(fleet: dict[str, Any]) -> str:
 
 def _more(needed: int, there: int, deadline: str) -> str:
     if needed <= there:
-        return f"The {_count(there)} that are there are enough for {deadline}; it needs {needed}."
-    return f"{deadline} needs {needed - there} more: {needed} instead of {there}."
+        return f"The {_count(there)} that are there are enough to be done in {deadline}, which takes {needed}."
+    more = _count(needed - there).replace(" ", " more ")
+    return f"Being done in {deadline} takes {more}: {needed} instead of {there}."
 
 
 def _amount(cost: float) -> str:

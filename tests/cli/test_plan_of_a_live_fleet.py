@@ -42,8 +42,9 @@ def test_a_deadline_is_answered_with_how_many_more_workers_it_needs(
     assert (told["workers"], told["workers_more"]) == (10, 7)
     text, _ = run(capfd, "plan", "--deadline", "1h")
     assert "900000 frames are queued for 3 workers; measured: 25.0 frames/s each." in text
-    assert "1h needs 7 more: 10 instead of 3." in text
-    assert "The 3 workers that are there are enough for 4h; it needs 3." in run(capfd, "plan", "--deadline", "4h")[0]
+    assert "Being done in 1h takes 7 more workers: 10 instead of 3." in text
+    text, _ = run(capfd, "plan", "--deadline", "4h")
+    assert "The 3 workers that are there are enough to be done in 4h, which takes 3." in text
 
 
 def test_a_job_comes_on_top_of_what_is_queued(ledger: RedisLedger, capfd: pytest.CaptureFixture[str]) -> None:
