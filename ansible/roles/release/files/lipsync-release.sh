@@ -5,7 +5,10 @@
 #   lipsync-release prepare SLOT ID FORM LAYER COMMAND…   bring up what was fetched, and have it examine this host
 #   lipsync-release switch SLOT ID LAYER READY_S KEEP     finish what is under way, run ID, and go back when it does not
 #   lipsync-release would SLOT ID LAYER                   say whether `switch` would change anything
-#   lipsync-release rollback SLOT READY_S                 hand back what is under way and run the previous release
+#   lipsync-release rollback SLOT READY_S [ID]            hand back what is under way and run the previous release, in
+#                                                         the place of ID only
+#   lipsync-release status SLOT                           say what runs
+#   lipsync-release remove                                stop everything and leave nothing of the fleet
 #
 # A slot is a link to a release: `current` for workers, `watch` for those who watch. LAYER is the id of the layer with
 # the CUDA libraries, or `none`; it changes together with the release. FORM is `squashfs` or `tree`.
@@ -66,7 +69,7 @@ target_of() {
 patterns() {
     case $1 in
         current) echo 'lipsync-worker@*.service' ;;
-        *) echo 'lipsync-exporter.service lipsync-flower.service' ;;
+        *) echo 'lipsync-exporter*.service lipsync-flower*.service' ;;
     esac
 }
 
@@ -92,7 +95,7 @@ stop() {
         systemctl kill --kill-who=main --signal=SIGQUIT 'lipsync-worker@*.service' 2>/dev/null || true
     fi
     # shellcheck disable=SC2046
-    systemctl stop $(patterns "$1")
+    systemctl stop $(patterns "$1") # as patterns, units that do not exist are no mistake
 }
 
 # Start what is wanted and wait until it is ready; `why` says what is wrong otherwise.
@@ -136,11 +139,13 @@ journal_of_this_start() {
     journalctl --quiet --output=cat "_SYSTEMD_INVOCATION_ID=$(systemctl show --property=InvocationID --value "$1")"
 }
 
+# What the programs of units said last; what systemd says of them, where they said nothing.
 last_words() {
     for unit in $1; do
-        journalctl --quiet --output=cat --unit="$unit" --lines=30 | grep -v '^\(Started\|Stopped\|Starting\|Stopping\) ' |
-            grep . | tail -n 2 | tr '\n' ' ' | cut -c 1-600
-    done
+        said=$(journalctl --quiet --output=cat _SYSTEMD_UNIT="$unit" --lines=5 | grep . | tail -n 1)
+        [ -n "$said" ] || said=$(journalctl --quiet --output=cat --unit="$unit" --lines=5 | tail -n 1)
+        echo "$said" | cut -c 1-600
+    done | tr '\n' ' '
 }
 
 # --- releases on the disk ---------------------------------------------------------------------------------------------
@@ -302,8 +307,12 @@ switch() {
 }
 
 rollback() {
-    slot=$1 ready_s=$2
+    slot=$1 ready_s=$2 leave=${3:-}
     old=$(leads_to "$slot") id=$(leads_to "$(previous_of "$slot")")
+    if [ -n "$leave" ] && [ "$old" != "$leave" ]; then
+        report false "$slot"
+        return
+    fi
     if [ -z "$id" ] || [ ! -x "$root/releases/$id/bin/lipsync" ]; then
         die "There is no previous release on this host to go back to: run deploy.yml with the id of the one that shall run."
     fi
@@ -320,20 +329,41 @@ rollback() {
     report true "$slot" "$old"
 }
 
+status() {
+    report false "$1"
+}
+
+remove() {
+    for slot in current watch; do
+        systemctl disable --quiet "$(target_of $slot)" 2>/dev/null || true
+        stop $slot finish
+    done
+    for link in current previous watch watch-previous cuda cuda-previous; do
+        rm -f "$root/$link"
+    done
+    prune 0
+    find "$units" -maxdepth 1 -name 'lipsync-*' -exec rm -rf {} +
+    rm -rf /etc/lipsync /etc/tmpfiles.d/lipsync.conf /usr/local/bin/lipsync
+    find "$root" /var/cache/lipsync -xdev -mindepth 1 -delete
+    systemctl daemon-reload
+    printf '{"changed": true, "host": "%s"}\n' "$(uname -n)"
+    rm -f /usr/local/sbin/lipsync-release
+}
+
 main() {
     [ "$(id -u)" = 0 ] || die "Releases are for root: call lipsync-release with sudo."
-    [ $# -gt 0 ] || die "Say what to do: list, prepare, would, switch or rollback."
+    [ $# -gt 0 ] || die "Say what to do: list, status, prepare, would, switch, rollback or remove."
     what=$1
     shift
     case $what in
-        list | would) "$what" "$@" ;;
-        prepare | switch | rollback)
+        list | status | would) "$what" "$@" ;;
+        prepare | switch | rollback | remove)
             # One at a time: a run that was interrupted on the control machine may still be at work here.
             exec 9>/run/lock/lipsync-release
             flock --timeout 900 9 || die "Another lipsync-release has been at work on this host for a quarter of an hour; end it and try again."
             "$what" "$@"
             ;;
-        *) die "lipsync-release does not know $what: it knows list, prepare, would, switch and rollback." ;;
+        *) die "lipsync-release does not know $what: it knows list, status, prepare, would, switch, rollback and remove." ;;
     esac
 }
 
