@@ -72,7 +72,7 @@ def _jobs(fleet: FleetView) -> Iterator[Metric]:
     yield gauge(
         "jobs_left_out",
         "Jobs that have not ended, or failed within a day, and have no metrics of their own since there are too many.",
-        [((), fleet.jobs_left_out)],
+        [((), fleet.left_out.jobs)],
     )
     loads = [((job.view.job,), job) for job in fleet.jobs]
     of_job = ("job_id",)

@@ -42,7 +42,7 @@ def fleet_document(fleet: FleetView) -> dict[str, Any]:
         "drained_hosts": sorted(fleet.drained_hosts),
         "hosts": hosts,
         "jobs": [_job_document(job) for job in fleet.jobs],
-        "jobs_left_out": fleet.jobs_left_out,
+        "jobs_left_out": fleet.left_out.jobs,
         "job_states": {str(state): count for state, count in fleet.job_states.items()},
     }
 
@@ -57,8 +57,8 @@ def fleet_tables(fleet: FleetView) -> RenderableType:
         tables.append(Text(f"Drained, without workers: {', '.join(map(printable, empty))}"))
     if fleet.jobs:
         tables.append(_job_table(fleet))
-    if fleet.jobs_left_out:
-        tables.append(Text(f"… and {fleet.jobs_left_out} newer jobs"))
+    if fleet.left_out.jobs:
+        tables.append(Text(f"… and {fleet.left_out.jobs} newer jobs"))
     return Group(*tables)
 
 

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -103,6 +104,14 @@ class JobLoad:
         return max(self.view.frames_total - self.view.frames_done, 0)
 
 
+class LeftOut(NamedTuple):
+    """Jobs that are too many to be shown one by one: how many, and what of those is left that may be worked on."""
+
+    jobs: int = 0
+    waiting_parts: int = 0
+    frames_left: int = 0
+
+
 @dataclass(frozen=True)
 class FleetView:
     """The fleet at one moment; times are seconds since the epoch by the clock of Redis.
@@ -111,8 +120,8 @@ class FleetView:
         now_s: the moment.
         workers: all that are known, by name; those that vanished stay for an hour.
         drained_hosts: hosts that take no more work, whether they have workers or not.
-        jobs: those that have not ended and those that failed within a day, oldest first.
-        jobs_left_out: jobs of that kind that did not fit.
+        jobs: those that have not ended, that failed within a day, or were done a moment ago, oldest first.
+        left_out: jobs of that kind that did not fit.
         job_states: how many jobs of each state the ledger knows.
         queue_messages: doorbells that wait in the queue.
     """
@@ -121,7 +130,7 @@ class FleetView:
     workers: tuple[WorkerView, ...]
     drained_hosts: frozenset[str]
     jobs: tuple[JobLoad, ...]
-    jobs_left_out: int
+    left_out: LeftOut
     job_states: dict[JobState, int]
     queue_messages: int
 
@@ -133,7 +142,7 @@ class FleetView:
     @property
     def waiting_parts(self) -> int:
         """Parts that somebody could take, now or after others."""
-        return sum(job.waiting_parts for job in self.offering)
+        return sum(job.waiting_parts for job in self.offering) + self.left_out.waiting_parts
 
     @property
     def in_flight_parts(self) -> int:
@@ -149,7 +158,7 @@ class FleetView:
     @property
     def frames_left(self) -> int:
         """Frames of all jobs that workers may work on."""
-        return sum(job.frames_left for job in self.offering)
+        return sum(job.frames_left for job in self.offering) + self.left_out.frames_left
 
     @property
     def able(self) -> tuple[WorkerView, ...]:
@@ -202,6 +211,3 @@ def host_of(worker: str) -> str:
 def versions(workers: Iterable[WorkerView]) -> Counter[str]:
     """How many live workers run each version."""
     return Counter(worker.facts.version for worker in workers if worker.alive)
-
-
-FACT_NAMES = tuple(field.name for field in fields(WorkerFacts))

@@ -20,6 +20,7 @@ from jobs.ledger import (
     Record,
 )
 from jobs.ledger_views import (
+    DONE_SHOWN_S,
     FAILED_SHOWN_S,
     JOBS_COUNTED,
     JOBS_SHOWN,
@@ -30,7 +31,7 @@ from jobs.ledger_views import (
     read_jobs,
 )
 from jobs.states import JobState, PartState, states_before
-from jobs.tallies import FIRST_SEGMENT_S, HISTOGRAMS, spell
+from jobs.tallies import FIRST_SEGMENT_S, HISTOGRAMS, OF_A_WORKER, field, spell
 
 KEEP_ENDED_S = 7 * 24 * 3600
 """How long an ended job stays visible; the store remembers it for good."""
@@ -203,13 +204,14 @@ class RedisLedger:
         limits_ms = (round(LOST_KEPT_S * 1000), round(WORKER_TTL_S * 1000))
         with redis_errors(self._settings):
             said = [worker, host_of(worker), facts]
-            return bool(self._scripts["seen"](keys=[self._key(keys.LEDGER)], args=[*said, *limits_ms]))
+            return bool(self._scripts["seen"](keys=[self._key(keys.LEDGER)], args=[*said, *limits_ms, *OF_A_WORKER]))
 
     def worker_gone(self, worker: str) -> None:
         with redis_errors(self._settings), self._redis.pipeline() as pipe:
             pipe.zrem(self._key(keys.WORKERS), worker)
             pipe.zrem(self._key(keys.SEEN), worker)
             pipe.hdel(self._key(keys.FACTS), worker)
+            pipe.hdel(self._key(keys.TALLIES), *(field(name, worker) for name in OF_A_WORKER))
             pipe.execute()
 
     def workers_alive(self) -> int:
@@ -242,7 +244,7 @@ class RedisLedger:
 
     def fleet(self) -> FleetView:
         """The whole fleet at this moment, in two round trips."""
-        limits = [JOBS_COUNTED, JOBS_SHOWN, FAILED_SHOWN_S * 1000]
+        limits = [JOBS_COUNTED, JOBS_SHOWN, FAILED_SHOWN_S * 1000, DONE_SHOWN_S * 1000]
         with redis_errors(self._settings):
             survey = self._scripts["survey"](keys=[self._key(keys.LEDGER)], args=limits)
             jobs = [self._key(keys.ledger_job(job)) for job in survey[2]]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from jobs.fleet_state import FleetView, JobLoad, WorkerView, read_facts
+from jobs.fleet_state import FleetView, JobLoad, LeftOut, WorkerView, read_facts
 from jobs.ledger import JobView
 from jobs.states import ASSEMBLE_PART, AUDIO_PART, JobState
 
@@ -11,6 +11,8 @@ JOBS_COUNTED = 10_000
 """The newest ones are asked for their state."""
 JOBS_SHOWN = 200
 FAILED_SHOWN_S = 24 * 3600
+DONE_SHOWN_S = 15 * 60
+"""Long enough for who watches a job to see that it reached its end."""
 WORKER_TTL_S = 30.0
 LOST_KEPT_S = 3600.0
 """For so long those see a worker that vanished who look at the fleet."""
@@ -73,7 +75,7 @@ def read_fleet(redis: Any, survey: Sequence[Any], prefix: str, job_keys: Sequenc
         job_keys: of the jobs that the survey names, in its order.
         queue: the key of the queue's list.
     """
-    now_ms, states, _, left_out = survey
+    now_ms, states, _, *left_out = survey
     now_s = int(now_ms) / 1000
     with redis.pipeline(transaction=False) as pipe:
         pipe.zrange(f"{prefix}seen", 0, -1, withscores=True)
@@ -111,7 +113,7 @@ def read_fleet(redis: Any, survey: Sequence[Any], prefix: str, job_keys: Sequenc
         workers=tuple(workers),
         drained_hosts=frozenset(drained),
         jobs=tuple(loads),
-        jobs_left_out=int(left_out),
+        left_out=LeftOut(*map(int, left_out)),
         job_states={state: counts.get(state, 0) for state in JobState},
         queue_messages=int(messages),
     )

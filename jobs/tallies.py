@@ -54,11 +54,14 @@ COUNTERS: Final[dict[str, Counter]] = {
     STORE_ERRORS: Counter(("worker",), "Errors of the store that a worker met, after the client's own repetitions."),
 }
 
+OF_A_WORKER: Final = tuple(name for name, counter in COUNTERS.items() if counter.labels == ("worker",))
+"""Forgotten with the worker: names that are made anew with every start would pile up."""
+
 HISTOGRAMS: Final[dict[str, Histogram]] = {
     STAGE_S: Histogram(
         ("stage",),
         (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 150.0, 280.0),
-        "Seconds that each stage of a rendered chunk took; stages overlap, `whole` is the chunk from claim to record.",
+        "Seconds that each stage of a rendered chunk took; they overlap, `whole` is the chunk until it was stored.",
     ),
     COLD_START_S: Histogram(
         (),

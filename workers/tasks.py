@@ -34,7 +34,7 @@ from workers.warm import WarmAvatars
 log = structlog.get_logger(__name__)
 
 FIRST_DELAY_S = 1.0
-OTHERS, RECORDED = "others", "recorded"
+OTHERS, RECORDED, AGAIN, HANDED_BACK = "others", "recorded", "again", "handed_back"
 RECORD_PATIENCE_S = 300.0
 RECORD_AGAIN_S = 1.0
 
@@ -113,7 +113,7 @@ class PartRunner:
             signal.signal(signal.SIGTERM, before)
         if verdict != OTHERS:  # that comes every second while no other worker is there
             log.info("part_ended", attempt=claim.attempt, verdict=verdict)
-            self.reporter.ended(verdict, frames)
+            self.reporter.ended(HANDED_BACK if keeper.handed_back and verdict == AGAIN else verdict, frames)
         with suppress(Transient):  # the next beat of any worker dispatches
             self.dispatch([job])
         if keeper.handed_back:

@@ -68,6 +68,25 @@ def test_a_worker_that_takes_its_leave_is_shown_no_more(ledger: RedisLedger) -> 
     assert ledger.fleet().workers == ()
 
 
+def test_what_is_counted_for_a_worker_is_forgotten_with_it(ledger: RedisLedger) -> None:
+    ledger.worker_seen(FACTS.worker, write_facts(FACTS))
+    ledger.tally({f"frames_rendered|{FACTS.worker}": 250, f"store_errors|{FACTS.worker}": 1, "attempts": 1})
+    ledger.worker_gone(FACTS.worker)
+    assert ledger.tallies() == {"attempts": 1}
+
+
+def test_a_job_that_is_done_is_shown_for_a_moment(ledger: RedisLedger) -> None:
+    job = opened(ledger, chunks=1)
+    for part, frames in (("audio", 0), ("0", 10)):
+        claim = ledger.claim(job, part, "w@h")
+        ledger.finish(job, part, Record(claim.attempt, "a" * 64, 1, frames))
+    claim = ledger.claim(job, "assemble", "w@h")
+    ledger.finish(job, "assemble", Record(claim.attempt, "a" * 64, 1), "where")
+    fleet = ledger.fleet()
+    assert [(load.view.state, load.waiting_parts, load.frames_left) for load in fleet.jobs] == [(JobState.DONE, 0, 0)]
+    assert (fleet.waiting_parts, fleet.frames_left) == (0, 0)
+
+
 def test_a_drained_worker_is_busy_until_its_part_is_done(ledger: RedisLedger) -> None:
     job = opened(ledger)
     ledger.worker_seen(FACTS.worker, write_facts(FACTS))
@@ -120,7 +139,9 @@ def test_the_oldest_jobs_are_shown_and_the_others_counted(ledger: RedisLedger, m
     monkeypatch.setattr("jobs.ledger_redis.JOBS_SHOWN", 2)
     jobs = [opened(ledger) for _ in range(5)]
     fleet = ledger.fleet()
-    assert [load.view.job for load in fleet.jobs] == jobs[:2] and fleet.jobs_left_out == 3
+    assert [load.view.job for load in fleet.jobs] == jobs[:2]
+    assert fleet.left_out == (3, 3 * 5, 3 * 30)
+    assert (fleet.waiting_parts, fleet.frames_left) == (5 * 5, 5 * 30)
 
 
 def test_the_pace_of_the_fleet_counts_new_workers_as_average_ones(ledger: RedisLedger) -> None:

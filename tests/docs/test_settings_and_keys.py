@@ -62,7 +62,8 @@ def test_every_key_of_the_ledger_is_documented() -> None:
     assert len(suffixes) == 11
     for key in [keys.LEDGER + "job:<job>" + suffix for suffix in ("", *suffixes)]:
         assert f"`{key}`" in page
-    for key in (keys.JOBS, keys.ACTIVE, keys.WORKERS, keys.SEEN, keys.FACTS, keys.DRAINED, keys.TALLIES, f"{keys.TURNS}dispatch", keys.QUEUE):
+    workers = (keys.WORKERS, keys.SEEN, keys.FACTS, keys.DRAINED, keys.TALLIES)
+    for key in (keys.JOBS, keys.ACTIVE, *workers, f"{keys.TURNS}dispatch", keys.QUEUE):
         assert f"`{key}`" in page
     assert f"`{keys.ledger_removal('0' * 64).replace('0' * 64, '<digest>')}`" in page
     assert REMOVAL_TTL_S == 60 and "for a minute unless prolonged" in page

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.settings import Settings
-from jobs.fleet_state import FleetView, JobLoad, WorkerFacts, WorkerView
+from jobs.fleet_state import FleetView, JobLoad, LeftOut, WorkerFacts, WorkerView
 from jobs.ledger import JobView
 from jobs.scaling import TOLERANCE, ScaleHint, busy_workers, workers_needed
 from jobs.states import JobState
@@ -35,7 +35,7 @@ def fleet(now_s: float, frames: int, workers: int = 0, busy: int = 0, fps: float
     """A fleet with one job of so many frames, or none."""
     known = tuple(worker(index, busy=index < busy, fps=fps) for index in range(workers))
     jobs = (job(frames, busy),) if frames else ()
-    return FleetView(now_s, known, frozenset(), jobs, 0, {}, 0)
+    return FleetView(now_s, known, frozenset(), jobs, LeftOut(), {}, 0)
 
 
 def hint(minimum: int = 0, maximum: int = 1_000) -> ScaleHint:
