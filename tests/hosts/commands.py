@@ -5,7 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def run(*command: str | Path, timeout_s: float = 60.0, environment: Mapping[str, str] | None = None) -> str:
+def run(
+    *command: str | Path,
+    timeout_s: float = 60.0,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> str:
     """Run a program and give what it printed.
 
     Raises:
@@ -19,6 +24,7 @@ def run(*command: str | Path, timeout_s: float = 60.0, environment: Mapping[str,
         timeout=timeout_s,
         check=False,
         env=environment,
+        cwd=cwd,
     )
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip())[-4000:]

@@ -30,3 +30,31 @@ def hosts() -> Iterator[Hosts]:
     require_hosts()
     with Hosts(folder_of_hosts()) as made:
         yield made
+
+
+class Figures:
+    """What was measured on the way, printed when all is over."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, str]] = []
+
+    def add(self, what: str, measured: str) -> None:
+        """Note a figure."""
+        self.rows.append((what, measured))
+
+
+_FIGURES = Figures()
+
+
+@pytest.fixture
+def figures() -> Figures:
+    """Where a test notes what it measured."""
+    return _FIGURES
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was measured."""
+    if _FIGURES.rows:
+        terminalreporter.section("measured")
+        for what, measured in _FIGURES.rows:
+            terminalreporter.line(f"{what}: {measured}")
