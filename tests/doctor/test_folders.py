@@ -30,10 +30,15 @@ def mounted(folder: Path, options: str) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
-def test_a_good_folder_is_made_and_left_empty(tmp_path: Path) -> None:
-    found = probe_folder(tmp_path / "a" / "b")
+def test_a_good_folder_is_left_as_it_was(tmp_path: Path) -> None:
+    found = probe_folder(tmp_path)
     assert found.problem == 0 and found.owner == found.user == os.geteuid() and found.free_bytes > 0
-    assert list((tmp_path / "a" / "b").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_tried_and_is_not_there_afterwards(tmp_path: Path) -> None:
+    assert probe_folder(tmp_path / "a" / "b").problem == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_folder_holds_is_added_up(tmp_path: Path) -> None:

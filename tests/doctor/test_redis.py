@@ -138,6 +138,18 @@ def test_a_certificate_that_is_not_trusted_is_something_to_mend(
     assert f"Redis at 127.0.0.1:{port}" in outcome.findings[0].sentence
 
 
+@pytest.mark.parametrize(("option", "refused"), [("", True), ("&ssl_check_hostname=false", False)])
+def test_a_certificate_for_another_name_is_refused_unless_the_address_allows_it(
+    port: int,  # noqa: F811
+    certificates: Path,  # noqa: F811
+    option: str,
+    refused: bool,
+) -> None:
+    outcome = examined(f"rediss://localhost:{port}/0?ssl_ca_certs={certificates / 'own.pem'}{option}")
+    assert (("error", "certificate-refused") in codes(outcome)) == refused
+    assert (outcome.facts.get("version") is None) == refused
+
+
 def test_nobody_at_the_address_may_pass_by_itself() -> None:
     assert codes(examined(f"redis://127.0.0.1:{free_port()}/0")) == [("error", "redis-unreachable")]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.memory import free_bytes
+from infra.memory import free_bytes, total_bytes
 
 
 @pytest.fixture
@@ -30,3 +30,11 @@ def test_without_a_limit_the_host_decides(group: Path) -> None:
     free = psutil.virtual_memory().available
     assert 0.5 * free < free_bytes(group) < 2 * free
     assert 0.5 * free < free_bytes(group / "nothing") < 2 * free
+
+
+def test_all_memory_is_that_of_the_host_or_of_a_container_where_it_has_less(group: Path) -> None:
+    total = psutil.virtual_memory().total
+    for limit, expected in (("1000000", 1_000_000), (str(2 * total), total), ("max", total)):
+        (group / "memory.max").write_text(f"{limit}\n")
+        assert total_bytes(group) == expected
+    assert total_bytes(group / "nothing") == total

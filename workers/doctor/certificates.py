@@ -28,14 +28,17 @@ class Certificate:
     problem: str = ""
 
 
-def probe_certificate(host: str, port: int, authorities: Path | None, wait_s: float) -> Certificate:
+def probe_certificate(
+    host: str, port: int, authorities: Path | None, wait_s: float, *, check_name: bool = True
+) -> Certificate:
     """Shake hands with a server and look at its certificate.
 
     Args:
-        host: its name, which the certificate must be for.
+        host: its name.
         port: on which it speaks TLS at once.
         authorities: file with those that are trusted; None means the system's.
         wait_s: for each step of it.
+        check_name: whether the certificate must be for that name.
 
     Raises:
         OSError: it cannot be reached, or does not speak TLS.
@@ -45,6 +48,7 @@ def probe_certificate(host: str, port: int, authorities: Path | None, wait_s: fl
         context = ssl.create_default_context(cafile=None if authorities is None else str(authorities))
     except OSError as unreadable:  # ssl.SSLError among them
         return Certificate(server, None, f"{authorities} holds no certificates: {unreadable.strerror or unreadable}")
+    context.check_hostname = check_name
     try:
         with (
             socket.create_connection((host, port), wait_s) as plain,

@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,13 +39,16 @@ class FolderFacts:
 
 
 def probe_folder(path: Path, *, measure: bool = False) -> FolderFacts:
-    """Write a file of 1 MiB to a folder, which is made when it is not there, and delete it again.
+    """Write a file of 1 MiB to a folder and delete it again.
+
+    A folder that is not there is made for that, and removed: it must not belong to whoever runs the doctor.
 
     Args:
         path: the folder.
         measure: whether to add up what it holds.
     """
     problem = 0
+    absent = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path, prefix=".doctor-") as file:
@@ -54,7 +58,7 @@ def probe_folder(path: Path, *, measure: bool = False) -> FolderFacts:
     except OSError as refused:
         problem = refused.errno or errno.EIO
     there = next(folder for folder in (path, *path.parents) if folder.exists())
-    return FolderFacts(
+    facts = FolderFacts(
         path=path,
         problem=problem,
         free_bytes=shutil.disk_usage(there).free,
@@ -62,6 +66,10 @@ def probe_folder(path: Path, *, measure: bool = False) -> FolderFacts:
         owner=there.stat().st_uid,
         user=os.geteuid(),
     )
+    with suppress(OSError):  # somebody began to use it
+        for made in absent:
+            made.rmdir()
+    return facts
 
 
 def judge_cache(cache: FolderFacts, bound_mb: int) -> list[Finding]:

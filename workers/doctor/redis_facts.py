@@ -66,11 +66,16 @@ def _certificate(settings: Settings) -> Certificate | None:
     parts = urlsplit(settings.redis)
     if parts.scheme != "rediss":
         return None
-    bundle = parse_qs(parts.query).get("ssl_ca_certs")
-    authorities = Path(bundle[0]) if bundle else None
+    options = {name: values[0] for name, values in parse_qs(parts.query).items()}
+    authorities = Path(options["ssl_ca_certs"]) if "ssl_ca_certs" in options else None
+    check_name = options.get("ssl_check_hostname", "true").lower() not in {"false", "f", "no", "n", "0"}
     try:
         return probe_certificate(
-            parts.hostname or "localhost", parts.port or 6379, authorities, settings.connect_timeout_s
+            parts.hostname or "localhost",
+            parts.port or 6379,
+            authorities,
+            settings.connect_timeout_s,
+            check_name=check_name,
         )
     except OSError:
         return None  # the client will say so, in its own words

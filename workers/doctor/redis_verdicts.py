@@ -36,7 +36,8 @@ def judge_redis(probe: RedisProbe, settings: Settings) -> Outcome:
     facts = probe.facts
     findings += [*_judge_rights(facts, settings), *judge_server(facts), *judge_clock(facts.skew_s, "Redis")]
     version = facts.info.get("redis_version", "of unknown version")
-    line = f"{address}: Redis {version}, {facts.round_trip_s * 1000:.1f} ms away, clock {round(facts.skew_s, 1) or 0:+.1f} s"
+    skew_s = round(facts.skew_s, 1) or 0.0  # no -0.0
+    line = f"{address}: Redis {version}, {facts.round_trip_s * 1000:.1f} ms away, clock {skew_s:+.1f} s"
     seen = {
         "address": address,
         "version": facts.info.get("redis_version"),
