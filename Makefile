@@ -11,7 +11,7 @@ TORCH  := torch==2.13.0
 VARIANT := cpu
 BUILD   :=
 
-.PHONY: install dev train control demo demo-avatar artefact artefact-cuda test test-hosts lint format bench bench-hosts lock clean clean-venv
+.PHONY: install dev train control demo demo-avatar artefact artefact-cuda dashboards test test-hosts lint format bench bench-hosts lock clean clean-venv
 
 install: $(VENV)/.installed  ## the command `lipsync` in .venv, able to render on this machine's CPU
 dev: $(VENV)/.developed      ## the same, with the tools that test and lint
@@ -63,6 +63,7 @@ lint: control  ## style, types, who may import whom, and the playbooks
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/shellcheck $$(git ls-files '*.sh') .ci/run
 	cd ansible && ../$(BIN)/ansible-lint --offline
 
 format: dev
@@ -79,6 +80,12 @@ bench: install  ## the figures that the documentation quotes; with PyTorch there
 	$(BIN)/lipsync bench --what fleet --avatar demo --frames 1450
 	$(BIN)/lipsync bench --what submission
 	$(BIN)/lipsync bench --what scheduler
+
+bench-hosts: control  ## deploys to a hundred hosts on this machine; as root on Debian
+	$(BIN)/python -m tests.hosts.hundred
+
+dashboards: dev  ## the dashboards for Grafana, from the code that describes them
+	$(BIN)/python -m infra.monitoring.dashboards
 
 # Hashed, without the address of any index; dev is resolved first and the others follow its versions.
 COMPILE = uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \

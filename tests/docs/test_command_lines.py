@@ -70,7 +70,7 @@ def test_every_command_and_option_that_is_mentioned_exists(root: Any, page: Path
         wrong = parse(root, words_of(span) or [])
         assert wrong == "" or wrong.startswith("MissingParameter"), f"{span}: {wrong}"
     options = {option for path, command in commands(root) for param in command.params for option in param.opts}
-    flower = {"--address", "--port"}
+    flower = {"--address", "--port", "--db"}
     mentioned = set(re.findall(r"`(--[a-z-]+)", prose(page)))
     assert mentioned <= options | flower
 

@@ -1,4 +1,4 @@
-"""What docs/operating.md says of metrics and alerts is what the exporter shows and what the rules are."""
+"""What the pages say of metrics and alerts is what the exporter shows and what the rules are."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from jobs import tallies
 from jobs.exporter import FleetCollector, FleetReader
 from jobs.fleet_state import WorkerFacts, write_facts
 from jobs.ledger_redis import RedisLedger
-from tests.docs.pages import OPERATING, rows
+from tests.docs.pages import OPERATING, REFERENCE, rows
 from tests.servers import redis_server
 from tests.watching.test_exporter import open_job
 from tests.watching.test_rules import ALERTS
@@ -45,7 +45,7 @@ def shown(tmp_path: Path) -> dict[str, Metric]:
 
 
 def documented() -> Iterator[tuple[str, Metric]]:
-    for cell, (_, kind, labels, meaning) in rows(OPERATING, "metric").items():
+    for cell, (_, kind, labels, meaning) in rows(REFERENCE, "metric").items():
         yield cell.strip("`"), (kind, labels, meaning)
 
 
