@@ -22,7 +22,7 @@ def main(
 ) -> None:
     """Build the artefact of a release: a squashfs image, an archive, their digests and the bill of materials."""
     try:
-        built = build(Order(variant, label, _REPOSITORY, python, cache.absolute(), out))
+        built = build(Order(variant, label, _REPOSITORY, python, cache.resolve(), out))
     except LipsyncError as error:
         _refuse(error)
     except OSError as error:

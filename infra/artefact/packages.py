@@ -46,7 +46,10 @@ _UNWANTED: Final = (
 )
 # Of the descriptions of all AWS services: the one that is used, and those that credentials may come from.
 _AWS: Final = ("s3", "sts", "sso", "sso-oidc", "signin")
-_KEPT: Final = tuple(f"{name}/data/{kept}" for name in ("boto3", "botocore") for kept in (*_AWS, "*.json", "*.py"))
+_KEPT: Final = (
+    *(f"{name}/data/{kept}" for name in ("boto3", "botocore") for kept in (*_AWS, "*.json")),
+    "cv2/data/*.py",
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,6 @@ class Package:
     version: str
     sha256: str
     """Of the wheel."""
-    metadata: dict[str, Any]
 
 
 def install_packages(lock: Path, program: Path, folder: Path) -> list[Package]:
@@ -109,5 +111,5 @@ def _matches(name: str) -> bool:
 def _package(installed: dict[str, Any]) -> Package:
     metadata = installed["metadata"]
     return Package(
-        metadata["name"], metadata["version"], installed["download_info"]["archive_info"]["hashes"]["sha256"], metadata
+        metadata["name"], metadata["version"], installed["download_info"]["archive_info"]["hashes"]["sha256"]
     )

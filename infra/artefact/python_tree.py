@@ -134,11 +134,11 @@ def packages_folder(tree: Path, python: SourcePython) -> Path:
     script = "import site; print(site.getsitepackages()[-1])"
     program = tree / "bin" / python.name
     folder = Path(run([program, "-I", "-c", script], f"Asking {program} for its packages").strip())
-    if not folder.is_relative_to(tree):
+    if not folder.resolve().is_relative_to(tree.resolve()):
         raise Failed(
             f"{program} looks for packages in {folder}, outside of its own tree: choose another with --python."
         )
-    return folder
+    return tree / folder.resolve().relative_to(tree.resolve())
 
 
 def _ignore(_folder: str, names: list[str]) -> list[str]:

@@ -16,12 +16,14 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener
 
 import botocore.compat
 import pytest
 
 from infra.errors import Failed, NotFound, Rejected, Transient, Unreachable
-from infra.object_store import ObjectStore, open_store
+from infra.object_store import MAX_VALID_S, ObjectStore, open_store
 from infra.settings import Settings
 from infra.store_directory import DirectoryStore
 from infra.store_s3 import S3Store
@@ -126,6 +128,7 @@ def test_hostile_keys_are_refused_by_every_method(store: ObjectStore, tmp_path: 
             partial(store.size, key),
             partial(store.delete, key),
             partial(store.location, key),
+            partial(store.download_url, key, 60),
         ):
             with pytest.raises(Rejected):
                 call()
@@ -300,6 +303,40 @@ def test_locations_and_addresses_are_what_a_person_opens(store: ObjectStore) -> 
         assert store.url.startswith("file:///")
     else:
         assert location == f"{store.url}/a b/c"
+
+
+@pytest.mark.parametrize("key", [key for key in FRIENDLY if len(key) < 200])
+def test_a_plain_get_of_an_address_gives_the_bytes_and_needs_no_credentials(
+    store: ObjectStore, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put(key, b"some bytes")
+    address = store.download_url(key, 60)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with build_opener(ProxyHandler({})).open(address, timeout=20) as answer:
+        assert answer.read() == b"some bytes"
+
+
+@pytest.mark.parametrize("valid_s", [0, -1, MAX_VALID_S + 1])
+def test_an_address_for_no_time_or_too_long_is_refused(store: ObjectStore, valid_s: int) -> None:
+    store.download_url("a", MAX_VALID_S)
+    with pytest.raises(Rejected, match=f"cannot be valid for {valid_s} s"):
+        store.download_url("a", valid_s)
+
+
+def test_an_address_is_signed_for_its_object_and_time_alone(s3: S3Server) -> None:
+    """What a host was given opens nothing else; a changed address is refused by a server that checks signatures."""
+    store = open_store(s3.settings())
+    store.put("a", b"x")
+    store.put("b", b"y")
+    address = store.download_url("a", 60)
+    assert "X-Amz-Expires=60&" in address
+    assert s3.secret_key not in address
+    if s3.access_key == "moto":
+        pytest.skip("moto accepts any signature")
+    for changed in (address.replace("/a?", "/b?"), address.replace("X-Amz-Expires=60&", "X-Amz-Expires=600&")):
+        with pytest.raises(HTTPError, match="403"):
+            build_opener(ProxyHandler({})).open(changed, timeout=20)
 
 
 # --- addresses ---------------------------------------------------------------------------------------------------
