@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from infra.errors import Rejected
 from jobs.estimate import Estimate, checked_rate
 from jobs.fleet_state import FleetView
+from jobs.plan import DEFAULT_CHUNK_FRAMES
 from jobs.scaling import worker_fps
 
 
@@ -28,7 +29,8 @@ class Backlog:
 def backlog_of(fleet: FleetView) -> Backlog:
     """Read a backlog off the ledger's view of the fleet."""
     sizes = [-(-job.view.frames_total // job.view.chunks_total) for job in fleet.offering if job.frames_left]
-    return Backlog(fleet.frames_left, max(sizes, default=0), len(fleet.able), worker_fps(fleet))
+    unseen = DEFAULT_CHUNK_FRAMES if fleet.left_out.frames_left else 0
+    return Backlog(fleet.frames_left, max(sizes, default=unseen), len(fleet.able), worker_fps(fleet))
 
 
 def estimate_with(backlog: Backlog, job: Estimate | None, chunk_frames: int, fps: float | None) -> Estimate:

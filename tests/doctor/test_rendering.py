@@ -81,13 +81,18 @@ def test_a_process_that_hangs_is_killed(settings: Settings) -> None:
     assert [finding.code for finding in judge_rendered(rendered, "canary-failed")] == ["canary-failed"]
 
 
+def rendering_processes() -> list[psutil.Process]:
+    """Those of this process; servers of other tests may be children of it, too."""
+    return [child for child in psutil.Process().children() if "workers.doctor.rendering" in child.cmdline()]
+
+
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL], ids=lambda number: number.name)
 def test_a_process_that_crashes_takes_nobody_along(settings: Settings, number: signal.Signals) -> None:
     answers: list[Rendered] = []
     thread = threading.Thread(target=lambda: answers.append(render(settings, (), RENDER_S)))
     thread.start()
-    wait_until(psutil.Process().children, 30, "the process that renders")
-    (child,) = psutil.Process().children()
+    wait_until(rendering_processes, 30, "the process that renders")
+    (child,) = rendering_processes()
     child.send_signal(number)
     thread.join()
     (rendered,) = answers

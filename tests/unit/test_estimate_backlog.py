@@ -1,5 +1,7 @@
 """What a live fleet has queued, as `lipsync plan` counts it."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from infra.errors import Rejected
 from jobs.estimate import Estimate, estimate
 from jobs.estimate_backlog import Backlog, backlog_of, estimate_with
+from jobs.fleet_state import LeftOut
 from tests.unit.test_scaling import FPS, fleet
 
 BACKLOGS = st.builds(Backlog, st.integers(1, 500_000), st.integers(1, 1_500), st.integers(0, 50), st.floats(1, 500))
@@ -15,6 +18,11 @@ BACKLOGS = st.builds(Backlog, st.integers(1, 500_000), st.integers(1, 1_500), st
 def test_a_backlog_is_read_off_the_fleet() -> None:
     assert backlog_of(fleet(0, 1_000, workers=3)) == Backlog(1_000, 250, 3, FPS)
     assert backlog_of(fleet(0, 0)) == Backlog(0, 0, 0, None)
+
+
+def test_jobs_that_are_not_shown_count_with_chunks_of_the_usual_size() -> None:
+    crowded = replace(fleet(0, 0), left_out=LeftOut(jobs=3, waiting_parts=9, frames_left=2_000))
+    assert backlog_of(crowded) == Backlog(2_000, 250, 0, None)
 
 
 @given(backlog=BACKLOGS, seconds=st.floats(1, 36_000), slack=st.floats(1, 50))
