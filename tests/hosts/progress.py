@@ -2,27 +2,33 @@
 
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from types import TracebackType
 
 from jobs import tallies
 from jobs.ledger_redis import RedisLedger
+from tests.servers import wait_until
 
 _LOOK_EVERY_S = 0.05
+_TELL_S = 10.0
 
 
 class Progress:
-    """Looks at a job in a thread until the block ends; the figures can be asked for afterwards."""
+    """Looks at one job in a thread until the block ends, and at what the fleet counts meanwhile."""
 
-    def __init__(self, ledger: RedisLedger, job: str) -> None:
+    def __init__(self, ledger: RedisLedger, submit: Callable[[], str]) -> None:
         self._ledger = ledger
-        self._job = job
+        self._submit = submit
+        self.job = ""
         self._before = ledger.tallies()
         self._finished_at_s: list[float] = []
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch)
 
     def __enter__(self) -> "Progress":
+        self.job = self._submit()
         self._thread.start()
         return self
 
@@ -39,7 +45,18 @@ class Progress:
         return max(later - sooner for sooner, later in pairwise(times))
 
     def counted(self) -> dict[str, float]:
-        """What the fleet has counted since the beginning: claims, and parts by what came of them."""
+        """What the fleet has counted since before the job: claims, and parts by what came of them."""
+        settled: list[dict[str, float]] = [{}]
+
+        def all_told() -> bool:  # workers tell a moment after the ledger knows
+            settled[0] = self._count()
+            return 2 * settled[0]["attempts"] == sum(settled[0].values())
+
+        with suppress(TimeoutError):  # the dead tell nothing
+            wait_until(all_told, _TELL_S, "the workers to have told all")
+        return settled[0]
+
+    def _count(self) -> dict[str, float]:
         now = self._ledger.tallies()
         gained = {name: now[name] - self._before.get(name, 0) for name in now}
         verdicts = {labels[0]: count for labels, count in tallies.counter_values(tallies.PARTS_ENDED, gained).items()}
@@ -63,7 +80,7 @@ class Progress:
     def _watch(self) -> None:
         known = 0
         while not self._end.wait(_LOOK_EVERY_S):
-            view = self._ledger.view(self._job)
+            view = self._ledger.view(self.job)
             done = view.chunks_done if view else 0
             self._finished_at_s += [time.monotonic()] * (done - known)
             known = max(done, known)

@@ -33,6 +33,8 @@ DEMO = _ROOT / "workers" / "data" / "demo"
 PATIENCE_S = 180.0
 CHUNK_FRAMES = 25
 STOP_TIMEOUT_S = 10
+COLD_START_S = 10  # on cores that several hosts share; the figure that is printed says more
+UNIT = "lipsync-worker@0.service"
 
 
 @dataclass
@@ -67,6 +69,10 @@ class Story:
             json.loads(self.control.lipsync("submit", audio, "--chunk-frames", str(chunk_frames), "--json"))["job_id"]
         )
 
+    def job(self, seconds: float, chunk_frames: int = CHUNK_FRAMES) -> Progress:
+        """A job of this length, submitted when the block begins, and how it comes along."""
+        return Progress(self.fleet.ledger, lambda: self.submit(seconds, chunk_frames))
+
     def wait_for_chunks(self, job: str, count: int) -> None:
         """Wait until so many chunks of a job are finished."""
         wait_until(lambda: self.chunks_done(job) >= count, PATIENCE_S, f"{count} chunks of job {job}")
@@ -91,14 +97,18 @@ class Story:
         """Living workers by their hosts."""
         return {worker.facts.host: worker for worker in self.fleet.ledger.fleet().workers if worker.alive}
 
+    def wait_for_releases(self, **labels: str) -> None:
+        """Wait until exactly these hosts have workers, with these releases."""
+        wait_until(lambda: self.running() == labels, PATIENCE_S, f"the workers to be {labels}")
+
     def part_of(self, host: str) -> str | None:
         """The part that a host's worker holds."""
         worker = self.workers().get(host)
         return worker.part if worker else None
 
     def holder(self) -> str | None:
-        """A host that holds a part."""
-        return next((host for host, worker in self.workers().items() if worker.part is not None), None)
+        """A host that renders."""
+        return next((host for host, worker in self.workers().items() if (worker.part or "").isdigit()), None)
 
     def running(self) -> dict[str, str]:
         """Labels of the releases that the workers run, by their hosts."""
@@ -213,11 +223,10 @@ def test_the_watching_host_shows_the_fleet_to_those_who_may_see_it(story: Story)
 
 
 def test_a_job_over_the_network_gives_the_frames_of_one_process(story: Story, tmp_path: Path) -> None:
-    job = story.submit(15)
-    with Progress(story.fleet.ledger, job) as progress:
-        story.finish(job)
+    with story.job(15) as progress:
+        story.finish(progress.job)
     assert min(progress.frames_by_host().values()) > 0, progress.frames_by_host()
-    story.control.lipsync("fetch", job, "--out", tmp_path / "fleet.mp4")
+    story.control.lipsync("fetch", progress.job, "--out", tmp_path / "fleet.mp4")
     audio = speech(15, story.folder)
     options = ("--chunk-frames", str(CHUNK_FRAMES), "--out", tmp_path / "alone.mp4")
     story.control.lipsync("render", audio, *options)
@@ -225,12 +234,11 @@ def test_a_job_over_the_network_gives_the_frames_of_one_process(story: Story, tm
 
 
 def test_a_job_outlives_a_host_that_loses_its_power(story: Story, figures: Figures) -> None:
-    job = story.submit(25)
-    with Progress(story.fleet.ledger, job) as progress:
-        story.wait_for_chunks(job, 3)
+    with story.job(25) as progress:
+        story.wait_for_chunks(progress.job, 3)
         wait_until(lambda: story.workers()["two"].part is not None, PATIENCE_S, "the host to hold a part")
         story.hosts.kill("two")
-        story.finish(job)
+        story.finish(progress.job)
     counted = progress.counted()
     figures.add("a host dies amid a job", f"slowest pause {progress.slowest_pause_s:.1f} s, {counted}")
     assert counted["claims_expired"] == 1
@@ -248,14 +256,13 @@ def test_a_host_that_comes_back_empty_is_set_up_again(story: Story, figures: Fig
 
 
 def test_an_update_disturbs_no_job(story: Story, figures: Figures) -> None:
-    job = story.submit(60)
-    with Progress(story.fleet.ledger, job) as progress:
-        story.wait_for_chunks(job, 4)
-        before = story.chunks_done(job)
+    with story.job(60) as progress:
+        story.wait_for_chunks(progress.job, 4)
+        before = story.chunks_done(progress.job)
         played = story.control.play("deploy.yml", lipsync_release_cpu=story.ids["r2"])
-        during = story.chunks_done(job) - before
+        during = story.chunks_done(progress.job) - before
         assert story.running() == {"one": "r2", "two": "r2"}
-        story.finish(job)
+        story.finish(progress.job)
     counted = progress.counted()
     repeated = counted["attempts"] - counted["recorded"]
     figures.add(
@@ -284,17 +291,16 @@ def test_a_release_that_fails_after_the_switch_is_taken_back_and_reaches_no_seco
     played = story.control.play("deploy.yml", code=2, lipsync_release_cpu=story.ids["stillborn"])
     figures.add("deploy.yml of a release that dies after the switch", f"stops after {played.wall_s:.0f} s")
     assert "this release has no worker" in played.output
-    wait_until(lambda: story.running() == {"one": "r2", "two": "r2"}, PATIENCE_S, "the workers to be back on r2")
+    story.wait_for_releases(one="r2", two="r2")
     assert story.workers()["two"].facts.started_s == started_s
 
 
 def test_a_rollback_brings_back_the_release_before_amid_a_job(story: Story, figures: Figures) -> None:
-    job = story.submit(30)
-    with Progress(story.fleet.ledger, job) as progress:
-        story.wait_for_chunks(job, 2)
+    with story.job(30) as progress:
+        story.wait_for_chunks(progress.job, 2)
         played = story.control.play("rollback.yml")
-        assert story.running() == {"one": "r1", "two": "r1"}
-        story.finish(job)
+        story.wait_for_releases(one="r1", two="r1")
+        story.finish(progress.job)
     figures.add(
         "a rollback amid a job",
         f"{played.wall_s:.0f} s, slowest pause {progress.slowest_pause_s:.1f} s, {progress.counted()}",
@@ -306,45 +312,44 @@ def test_a_rollback_brings_back_the_release_before_amid_a_job(story: Story, figu
 
 
 def test_a_worker_takes_work_soon_after_its_unit_is_started(story: Story, figures: Figures) -> None:
-    unit = "lipsync-worker@0.service"
-    story.hosts.ssh("one", "systemctl", "stop", unit)
-    story.hosts.ssh("two", "systemctl", "stop", unit)
-    job = story.submit(10)
-    wait_until(lambda: "one" not in story.workers(), PATIENCE_S, "the worker to have left")
-    story.hosts.ssh("one", "systemctl", "start", "--no-block", unit)
-    wait_until(lambda: story.part_of("one") is not None, PATIENCE_S, "the worker to claim a part")
-    claimed_s = time.time()
-    shown = story.hosts.ssh("one", "systemctl", "show", "--timestamp=unix", "--property=ExecMainStartTimestamp", unit)
-    facts = story.workers()["one"].facts
-    figures.add(
-        "unit started to first chunk claimed",
-        f"{claimed_s - facts.started_s:.2f} s, of which {facts.cold_start_s:.2f} s until ready ({shown.strip()})",
-    )
-    story.hosts.ssh("two", "systemctl", "start", unit)
-    story.finish(job)
+    for host in ("one", "two"):
+        story.hosts.ssh(host, "systemctl", "stop", UNIT)
+    wait_until(lambda: not story.workers(), PATIENCE_S, "the workers to have left")
+    with story.job(10) as progress:
+        story.hosts.ssh("one", "systemctl", "start", "--no-block", UNIT)
+        wait_until(lambda: story.fleet.ledger.fleet().in_flight_parts, PATIENCE_S, "the worker to claim a part")
+        claimed_s = time.time()
+        started_s = float(
+            story.hosts.ssh(
+                "one", "systemctl", "show", "--timestamp=unix", "--property=ExecMainStartTimestamp", "--value", UNIT
+            ).removeprefix("@")
+        )
+        story.hosts.ssh("two", "systemctl", "start", UNIT)
+        story.finish(progress.job)
+    ready_s = story.workers()["one"].facts.cold_start_s
+    figures.add("unit started to first part claimed", f"{claimed_s - started_s:.1f} s, ready after {ready_s:.2f} s")
+    assert claimed_s - started_s < COLD_START_S
 
 
 def test_stopping_a_worker_lets_it_finish_its_part(story: Story) -> None:
-    job = story.submit(20)
-    with Progress(story.fleet.ledger, job) as progress:
-        story.wait_for_chunks(job, 1)
+    with story.job(20) as progress:
+        story.wait_for_chunks(progress.job, 1)
         wait_until(lambda: story.part_of("one") is not None, PATIENCE_S, "the worker to hold a part")
-        story.hosts.ssh("one", "systemctl", "stop", "lipsync-worker@0.service", timeout_s=PATIENCE_S)
+        story.hosts.ssh("one", "systemctl", "stop", UNIT, timeout_s=PATIENCE_S)
         assert "one" not in story.workers()
-        story.hosts.ssh("one", "systemctl", "start", "lipsync-worker@0.service")
-        story.finish(job)
+        story.hosts.ssh("one", "systemctl", "start", UNIT)
+        story.finish(progress.job)
     assert progress.counted()["attempts"] == progress.counted()["recorded"]
 
 
 def test_a_worker_that_cannot_finish_in_time_hands_its_part_back(story: Story, figures: Figures) -> None:
-    job = story.submit(60, chunk_frames=1500)
-    with Progress(story.fleet.ledger, job) as progress:
+    with story.job(60, chunk_frames=1500) as progress:
         host = wait_for(story.holder, "somebody to render")
         began_s = time.monotonic()
-        story.hosts.ssh(host, "systemctl", "stop", "lipsync-worker@0.service", timeout_s=PATIENCE_S)
+        story.hosts.ssh(host, "systemctl", "stop", UNIT, timeout_s=PATIENCE_S)
         took_s = time.monotonic() - began_s
-        story.control.lipsync("cancel", job)
-        story.hosts.ssh(host, "systemctl", "start", "lipsync-worker@0.service")
+        story.control.lipsync("cancel", progress.job)
+        story.hosts.ssh(host, "systemctl", "start", UNIT)
     figures.add("stopping a worker amid a chunk that takes too long", f"{took_s:.1f} s, {progress.counted()}")
     assert STOP_TIMEOUT_S <= took_s < STOP_TIMEOUT_S + 5
     assert progress.counted()["handed_back"] == 1
@@ -369,14 +374,12 @@ def test_a_host_that_is_added_takes_work(story: Story, figures: Figures) -> None
 
 def test_a_drained_host_takes_no_work_until_it_is_resumed(story: Story) -> None:
     story.control.play("drain.yml", "--limit", "one")
-    job = story.submit(15)
-    with Progress(story.fleet.ledger, job) as progress:
-        story.finish(job)
+    with story.job(15) as progress:
+        story.finish(progress.job)
     assert progress.frames_by_host().get("one", 0) == 0
     story.control.play("drain.yml", "--limit", "one", lipsync_drain="resume")
-    job = story.submit(15)
-    with Progress(story.fleet.ledger, job) as progress:
-        story.finish(job)
+    with story.job(15) as progress:
+        story.finish(progress.job)
     assert progress.frames_by_host()["one"] > 0
 
 
