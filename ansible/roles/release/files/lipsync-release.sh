@@ -127,11 +127,11 @@ start() {
     done
 }
 
-# A worker says when it has loaded and proved what it needs; other units are ready when they run.
+# A worker says when it has loaded and proved what it needs; those who watch listen on a port.
 ready() {
     case $1 in
         lipsync-worker@*) journal_of_this_start "$1" | grep -q worker_ready ;;
-        *) systemctl is-active --quiet "$1" ;;
+        *) ss --listening --tcp --processes --no-header | grep -q "pid=$(systemctl show --property=MainPID --value "$1")," ;;
     esac
 }
 
