@@ -23,10 +23,10 @@ from jobs.ledger import FAILURE_WEIGHT, HANDED_BACK_WEIGHT, Record
 from jobs.messages import part_of
 from jobs.plan import DEFAULT_CHUNK_FRAMES
 from jobs.states import ASSEMBLE_PART
-from workers.pulse import PULSE_S, TURN_S
 from workers.bench.scenario import DIGEST, TEN_HOURS, Arrival, Fate, Scenario, new_ticket
 from workers.bench.trace import JobTrace, Trace
 from workers.claims import CHECK_EVERY_S
+from workers.pulse import PULSE_S, TURN_S
 from workers.tasks import FIRST_DELAY_S
 
 SEGMENT_BYTES = 1_000_000
