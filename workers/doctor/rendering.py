@@ -18,7 +18,8 @@ from infra.errors import LipsyncError
 from infra.settings import Settings
 from jobs.avatar_spec import FrameSize
 
-RENDER_S = 60.0
+RENDER_S = 180.0
+"""A second or two of processor time, which a host that is busy or slow may take minutes to give."""
 ENGINES_S = 900.0
 """For TensorRT, which builds engines first."""
 AVATARS_S = 600.0
