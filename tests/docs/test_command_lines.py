@@ -38,6 +38,8 @@ def parse(root: Any, words: list[str]) -> str:
     try:
         while hasattr(command, "resolve_command"):
             context = command.make_context(name, list(words), parent=parent)
+            if command.invoke_without_command and not [*context._protected_args, *context.args]:
+                return ""
             name, command, words = command.resolve_command(context, [*context._protected_args, *context.args])
             parent = context
         command.make_context(name, list(words), parent=parent)

@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 import redis
+from pydantic import SecretStr
 
-from infra.embedded_redis import carried_redis_server
+from infra.embedded_redis import carried_redis_server, find_redis_server
+from infra.settings import Settings
 from jobs.control import cancel_job
+from jobs.ledger import JobTicket
+from jobs.ledger_redis import RedisLedger
 from jobs.states import JobState
+from jobs.submit import new_job_id
 from tests.fleet.conftest import FleetUnderTest, new_fleet
-from tests.servers import RedisServer, free_port, missing, redis_server
+from tests.servers import RedisServer, free_port, missing, process, redis_server
 from workers.avatar.pack import Pack
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reference.md"
@@ -94,3 +99,30 @@ def test_the_documented_user_may_not(server: RedisServer, command: tuple[str, ..
     with pytest.raises(redis.ResponseError, match=r"(?i)no permission|can't access at least one of the keys"):
         user.execute_command(*command)
     assert administrator(server).get("another-application") == "secret"
+
+
+@pytest.mark.parametrize(("rights", "kept"), [("documented", True), ("none", False)])
+def test_the_ledger_outlives_a_restart_only_where_the_user_default_keeps_its_rights(
+    rights: str, kept: bool, tmp_path: Path
+) -> None:
+    """Off, but with rights: Redis replays its append-only file as that user."""
+    (documented,) = re.findall(r"`(user\s+default off [^`]+)`", DOCUMENT.read_text())
+    default = " ".join(documented.split()) if rights == "documented" else "user default off"
+    rules = " ".join(documented_rules())
+    users, socket = tmp_path / "users.acl", tmp_path / "redis.sock"
+    users.write_text(f"{default}\nuser fleet on >{FLEET_PASSWORD} {rules}\n")
+    options = {"aclfile": users, "appendonly": "yes", "dir": tmp_path, "unixsocket": socket, "port": "0", "save": ""}
+    command = [str(find_redis_server()), *(str(word) for name, to in options.items() for word in (f"--{name}", to))]
+    url = f"unix://fleet:{FLEET_PASSWORD}@{socket}"
+
+    def answers() -> bool:
+        try:
+            return bool(redis.Redis.from_url(url).ping())
+        except redis.exceptions.ConnectionError:
+            return False
+
+    ledger = RedisLedger(Settings(redis_url=SecretStr(url), home=tmp_path))
+    with process(command, tmp_path / "redis.log", answers):
+        job = ledger.open(JobTicket(new_job_id(), 3, 30, 3, "d" * 64, "me"))
+    with process(command, tmp_path / "redis.log", answers):
+        assert (ledger.view(job) is not None) is kept
