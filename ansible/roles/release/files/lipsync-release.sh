@@ -152,32 +152,32 @@ last_words() {
 
 # Mount or unpack what was fetched.
 install() {
-    folder=$1 id=$2 form=$3
-    tree=$root/$folder/$id
+    folder=$1 name=$2 form=$3 # `id` is the caller's: sh has no variables of a function
+    tree=$root/$folder/$name
     case $form in
         squashfs)
-            image=$root/images/$id.squashfs
-            [ -f "$image" ] || die "The image of $id is not on this host: run deploy.yml, which fetches it."
+            image=$root/images/$name.squashfs
+            [ -f "$image" ] || die "The image of $name is not on this host: run deploy.yml, which fetches it."
             unit=$(systemd-escape --path --suffix=mount "$tree")
             if [ ! -f "$units/$unit" ]; then
-                printf '[Unit]\nDescription=Release %s\nBefore=local-fs.target\n\n' "$id" >"$units/.$unit"
+                printf '[Unit]\nDescription=Release %s\nBefore=local-fs.target\n\n' "$name" >"$units/.$unit"
                 printf '[Mount]\nWhat=%s\nWhere=%s\nType=squashfs\nOptions=loop,ro,nodev,nosuid\n\n' "$image" "$tree" >>"$units/.$unit"
                 printf '[Install]\nWantedBy=local-fs.target\n' >>"$units/.$unit"
                 mv "$units/.$unit" "$units/$unit"
                 systemctl daemon-reload
             fi
             systemctl enable --quiet --now "$unit" ||
-                die "The image of $id cannot be mounted: $(last_words "$unit"). Set lipsync_release_form to tree where the kernel does not mount images."
+                die "The image of $name cannot be mounted: $(last_words "$unit"). Set lipsync_release_form to tree where the kernel does not mount images."
             ;;
         tree)
             [ ! -d "$tree/lib" ] || return 0
-            archive=$root/images/$id.tar.zst
-            [ -f "$archive" ] || die "The archive of $id is not on this host: run deploy.yml, which fetches it."
+            archive=$root/images/$name.tar.zst
+            [ -f "$archive" ] || die "The archive of $name is not on this host: run deploy.yml, which fetches it."
             rm -rf "$root/$folder/.unpacking"
             mkdir "$root/$folder/.unpacking"
             if ! said=$(tar --extract --zstd --no-same-owner --file="$archive" --directory="$root/$folder/.unpacking" 2>&1); then
                 rm -rf "$root/$folder/.unpacking"
-                die "The archive of $id cannot be unpacked: $(echo "$said" | tail -n 1)."
+                die "The archive of $name cannot be unpacked: $(echo "$said" | tail -n 1)."
             fi
             rmdir "$tree" 2>/dev/null || true
             mv -T "$root/$folder/.unpacking" "$tree"
