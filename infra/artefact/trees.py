@@ -142,11 +142,11 @@ def _compile(root: Path, python: SourcePython, folders: list[Path]) -> None:
 def _write_launchers(root: Path, python: SourcePython) -> None:
     launcher = _LAUNCHER.read_text(encoding="utf-8")
     for name, what, script in (
-        ("lipsync", "command line", '"$root/lib/lipsync" '),
+        ("lipsync", "command line", ' "$root/lib/lipsync"'),
         ("python3", "Python", ""),
     ):
         target = root / "bin" / name
-        text = launcher.replace("@WHAT@", what).replace("@PYTHON@", python.name).replace("@SCRIPT@", script)
+        text = launcher.replace("@WHAT@", what).replace("@PYTHON@", python.name).replace(" @SCRIPT@", script)
         target.write_text(text, encoding="utf-8")
         target.chmod(0o755)
     (root / LIBRARIES / "lipsync").write_text("from jobs.cli import main\n\nmain()\n", encoding="utf-8")
