@@ -137,7 +137,7 @@ class Control:
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_LOCALHOST_WARNING": "0",
         }
-        played = _run(command, kept | here)
+        played = _run(command, kept | here, self.folder / "playbooks.log")
         assert (played.code == 0) is (code == 0), f"the playbook ended with {played.code}\n{played.output[-8000:]}"
         return played
 
@@ -195,23 +195,28 @@ class Control:
                 run("ssh", "-o", f"ControlPath={socket}", "-O", "exit", "host")
 
 
-def _run(command: Sequence[str], environment: Mapping[str, str]) -> Played:
+def _run(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Played:
     began_s, cpu_before_s = time.monotonic(), _cpu_of_children_s()
     lines: list[tuple[float, str]] = []
-    with subprocess.Popen(
-        command,
-        cwd=_PLAYBOOKS,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+    with (
+        log.open("a", buffering=1) as book,
+        subprocess.Popen(
+            command,
+            cwd=_PLAYBOOKS,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process,
+    ):
         assert process.stdout is not None
         limit = threading.Timer(_PLAY_S, process.terminate)
         limit.start()
         try:
-            lines += ((time.monotonic() - began_s, line) for line in process.stdout)
+            for line in process.stdout:
+                lines.append((time.monotonic() - began_s, line))
+                book.write(f"{lines[-1][0]:7.1f} {line}")
         except BaseException:
             process.terminate()
             raise

@@ -73,10 +73,9 @@ def main() -> None:
         )
         bench = _Bench(hosts, control, workers)
         rows = [
-            bench.measure("site.yml: set up and deploy", "site.yml"),
-            bench.measure("site.yml once more", "site.yml"),
+            bench.measure("site.yml: set up bare hosts and deploy", "site.yml"),
             bench.measure("deploy.yml: update", "deploy.yml", lipsync_release_cpu=ids[1], lipsync_batches=["100%"]),
-            bench.measure("rollback.yml", "rollback.yml"),
+            bench.measure("rollback.yml: back to the release before", "rollback.yml"),
         ]
         _print(rows, len(workers))
 
