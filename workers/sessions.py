@@ -63,6 +63,7 @@ def import_runtime() -> Any:
     Raises:
         Failed: it is not installed, or twice.
     """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read while it is loaded, when it would already write an id to the disk
     try:
         import onnxruntime
     except ImportError:

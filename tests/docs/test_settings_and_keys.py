@@ -14,7 +14,7 @@ from jobs.ledger_redis import KEEP_ENDED_S
 from tests.docs.pages import AVATARS, PAGES, REFERENCE, ROOT, fences, named, rows
 from tests.servers import moto_server
 
-TEST_VARIABLES = {"LIPSYNC_TEST_SWIFT"}
+TEST_VARIABLES = {"LIPSYNC_TEST_SWIFT", "LIPSYNC_TEST_ROOT", "LIPSYNC_TEST_RELEASES"}
 
 
 def default_of(name: str) -> str:

@@ -27,6 +27,7 @@ from tests.servers import wait_until
 _NAME = "lfh"
 _NETWORK = IPv4Network("10.214.0.0/24")
 _BOOT_S = 120.0
+_AUTHORIZED_KEYS = Path("/root") / ".ssh" / "authorized_keys"
 _ENTER = Path(__file__).with_name("enter.py")
 
 
@@ -147,7 +148,7 @@ class Hosts:
             "--timezone=off",
             "--capability=CAP_MKNOD",
             f"--bind={disk}:/opt/lipsync",
-            f"--bind-ro={public_key}:/root/.ssh/authorized_keys",
+            f"--bind-ro={public_key}:{_AUTHORIZED_KEYS}",
             "--console=pipe",
         ]
         with self.log(name).open("ab") as log:
