@@ -18,6 +18,8 @@ _PROGRAMS = {
     "losetup": "mount",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
+    "mksquashfs": "squashfs-tools",
+    "zstd": "zstd",
 }
 
 
