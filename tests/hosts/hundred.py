@@ -40,7 +40,7 @@ class Measured:
 
 
 def main() -> None:
-    """Boot the hosts, deploy, update, roll back, and print what each took."""
+    """Boot the hosts, deploy, fetch the next release, update, roll back, and print what each took."""
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--hosts", type=int, default=100, help="how many workers")
     options.add_argument("--form", choices=["squashfs", "tree"], default="squashfs", help="mount images, or unpack")
@@ -71,10 +71,12 @@ def main() -> None:
                 "lipsync_gate": ["doctor"] if chosen.gate == "doctor" else ["--version"],
             },
         )
+        update = {"lipsync_release_cpu": ids[1], "lipsync_batches": ["100%"]}
         bench = _Bench(hosts, control, workers)
         rows = [
             bench.measure("site.yml: set up bare hosts and deploy", "site.yml"),
-            bench.measure("deploy.yml: update", "deploy.yml", lipsync_release_cpu=ids[1], lipsync_batches=["100%"]),
+            bench.measure("deploy.yml --tags fetch: the next release", "deploy.yml", "--tags", "fetch", **update),
+            bench.measure("deploy.yml: update to what was fetched", "deploy.yml", **update),
             bench.measure("rollback.yml: back to the release before", "rollback.yml"),
         ]
         _print(rows, len(workers))
@@ -86,10 +88,10 @@ class _Bench:
     control: Control
     workers: list[str]
 
-    def measure(self, what: str, playbook: str, **variables: Any) -> Measured:
+    def measure(self, what: str, playbook: str, *arguments: str, **variables: Any) -> Measured:
         """Run a playbook and say what it took."""
         cpu_before_s, disk_before = self.hosts.cpu_s(), self._disk_bytes()
-        played = self.control.play(playbook, **variables)
+        played = self.control.play(playbook, *arguments, **variables)
         gained = (self._disk_bytes() - disk_before) // len(self.workers)
         measured = Measured(what, played, self.hosts.cpu_s() - cpu_before_s, gained)
         print(f"{what}: {played.wall_s:.0f} s", flush=True)
