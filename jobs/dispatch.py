@@ -19,6 +19,8 @@ STALE_OFFER_S = 30.0
 """An offer that nobody took for so long, while the queue is empty, was lost on its way."""
 FORGOTTEN_OFFER_S = 300.0
 """With messages still queued an offer may just be waiting; after so long it is rung again all the same."""
+NEVER_S = 10 * 365 * 24 * 3600.0
+"""While nobody takes messages, ringing again would only pile them up."""
 
 
 def window_size(parts: int, unfinished: Collection[int]) -> int:
@@ -52,8 +54,11 @@ def dispatch(ledger: Ledger, ring: Ring, queue_depth: int, jobs: list[str] | Non
         How many messages were sent.
     """
     unfinished = ledger.unfinished()
-    window = window_size(PARTS_PER_WORKER * ledger.workers_alive(), unfinished.values())
-    stale_s = FORGOTTEN_OFFER_S if queue_depth else STALE_OFFER_S
+    alive = ledger.workers_alive()
+    window = window_size(PARTS_PER_WORKER * alive, unfinished.values())
+    stale_s = STALE_OFFER_S
+    if queue_depth:
+        stale_s = FORGOTTEN_OFFER_S if alive else NEVER_S
     rung = 0
     for job in unfinished if jobs is None else jobs:
         for part in ledger.offer(job, window, stale_s):

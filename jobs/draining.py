@@ -4,17 +4,17 @@ import time
 from collections.abc import Callable
 
 from infra.errors import Rejected, Transient
-from jobs.fleet_state import FleetView, WorkerView
+from jobs.fleet_state import FleetView, Held
 from jobs.ledger_redis import RedisLedger
 
 POLL_S = 0.5
 
 
-def drain_host(host: str, ledger: RedisLedger) -> list[WorkerView]:
+def drain_host(host: str, ledger: RedisLedger) -> list[Held]:
     """Let a host take no more work; what its workers hold they finish.
 
     Returns:
-        Workers of the host that hold a part.
+        Parts that its workers hold.
 
     Raises:
         Rejected: no host of this name has workers, nor had any in the last hour.
@@ -22,7 +22,7 @@ def drain_host(host: str, ledger: RedisLedger) -> list[WorkerView]:
     fleet = ledger.fleet()
     _demand_known(host, fleet)
     ledger.drain(host)
-    return holding(host, ledger.fleet())
+    return ledger.holding(host)
 
 
 def resume_host(host: str, ledger: RedisLedger) -> None:
@@ -36,11 +36,6 @@ def resume_host(host: str, ledger: RedisLedger) -> None:
     ledger.undrain(host)
 
 
-def holding(host: str, fleet: FleetView) -> list[WorkerView]:
-    """Workers of a host that hold a part."""
-    return [worker for worker in fleet.workers if worker.facts.host == host and worker.part is not None]
-
-
 def wait_until_free(host: str, ledger: RedisLedger, patience_s: float, say: Callable[[str], object]) -> None:
     """Wait until no worker of a host holds a part.
 
@@ -49,8 +44,8 @@ def wait_until_free(host: str, ledger: RedisLedger, patience_s: float, say: Call
     """
     give_up_s = time.monotonic() + patience_s
     said = None
-    while busy := holding(host, ledger.fleet()):
-        parts = ", ".join(f"{worker.facts.worker.partition('@')[0]}: {worker.job} {worker.part}" for worker in busy)
+    while busy := ledger.holding(host):
+        parts = ", ".join(f"{held.worker.partition('@')[0]}: {held.job} {held.part}" for held in busy)
         if parts != said:
             say(f"{host} still works: {parts}")
             said = parts

@@ -149,6 +149,11 @@ class _Handler(WSGIRequestHandler):
 class _Server(ThreadingWSGIServer):
     daemon_threads = True
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who connects and says nothing, or hangs up, is no event either."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
 
 class _Server6(_Server):
     address_family = socket.AF_INET6

@@ -79,7 +79,7 @@ def drain(
     document = {
         "host": host,
         "drained": True,
-        "holds": [{"worker": worker.facts.worker, "job_id": worker.job, "part": worker.part} for worker in busy],
+        "holds": [{"worker": held.worker, "job_id": held.job, "part": held.part} for held in busy],
     }
     still = f"; {len(busy)} of its workers finish what they hold" if busy else "; it holds no part"
     print_result(document, f"{host} is drained{still}", as_json=as_json)

@@ -84,21 +84,21 @@ def _worker_table(fleet: FleetView) -> Table:
     for title in ("host", "worker", "device", "version", "state", "frames/s", "pace", "memory", "renders"):
         table.add_column(title, justify="right" if title in {"frames/s", "pace", "memory"} else "left", no_wrap=True)
     for host, workers in groupby(sorted(fleet.workers, key=_by_host), key=_host):
-        shown = printable(host)
+        shown = _said(host)
         for worker in workers:
             facts = worker.facts
             table.add_row(
                 shown,
-                printable(facts.worker.partition("@")[0]),
-                printable(f"{facts.provider}:{facts.device}" if facts.provider != "cpu" else "cpu"),
-                printable(facts.version),
+                _said(facts.worker.partition("@")[0]),
+                _said(f"{facts.provider}:{facts.device}" if facts.provider != "cpu" else "cpu"),
+                _said(facts.version),
                 Text(worker.state, style=_STYLES[worker.state]),
                 f"{facts.fps:.1f}",
                 "" if facts.pace_fps is None else f"{facts.pace_fps:.1f}",
                 "" if facts.memory_bytes is None else f"{facts.memory_bytes / _MIB:.0f} MiB",
                 "" if worker.part is None else f"{worker.job} {worker.part}",
             )
-            shown = ""
+            shown = Text()
     return table
 
 
@@ -115,9 +115,14 @@ def _job_table(fleet: FleetView) -> Table:
             describe(view.frames_done, view.frames_total, None, None, view.state),
             str(job.waiting_parts),
             str(job.in_flight_parts),
-            printable(view.error or ""),
+            _said(view.error or ""),
         )
     return table
+
+
+def _said(text: str) -> Text:
+    """What others wrote: fit for a terminal, and no markup."""
+    return Text(printable(text))
 
 
 def _worker_document(worker: WorkerView) -> dict[str, Any]:

@@ -104,11 +104,20 @@ class JobLoad:
         return max(self.view.frames_total - self.view.frames_done, 0)
 
 
+class Held(NamedTuple):
+    """A part that a worker holds."""
+
+    worker: str
+    job: str
+    part: str
+
+
 class LeftOut(NamedTuple):
-    """Jobs that are too many to be shown one by one: how many, and what of those is left that may be worked on."""
+    """Jobs that are too many to be shown one by one: how many, and how those stand that may be worked on."""
 
     jobs: int = 0
     waiting_parts: int = 0
+    in_flight_parts: int = 0
     frames_left: int = 0
 
 
@@ -147,7 +156,7 @@ class FleetView:
     @property
     def in_flight_parts(self) -> int:
         """Parts that somebody works on."""
-        return sum(job.in_flight_parts for job in self.jobs)
+        return sum(job.in_flight_parts for job in self.jobs) + self.left_out.in_flight_parts
 
     @property
     def oldest_waiting_s(self) -> float | None:

@@ -21,6 +21,8 @@ TRANSIENT_WEIGHT = 1
 MAX_DELAY_S = 60.0
 LEAVE_TO_OTHERS_S = 1.0
 """How soon a part is offered again that a worker declined: it failed it last, or cannot do it."""
+WORKER_TTL_S = 30.0
+"""A worker that says nothing for so long is counted on no more."""
 UNWATCHED_S = 30.0
 """Claims that run out while nobody looks after a job for so long are nobody's fault."""
 REMOVAL_TTL_S = 60.0
@@ -203,8 +205,11 @@ class Ledger(Protocol):
     def drained(self) -> frozenset[str]:
         """Hosts that take no more work."""
 
-    def tally(self, increments: Mapping[str, float]) -> None:
-        """Add to what is counted over the life of the fleet, see `jobs.tallies`."""
+    def tally(self, increments: Mapping[str, float], token: str | None = None) -> None:
+        """Add to what is counted over the life of the fleet, see `jobs.tallies`.
+
+        With a token, which is remembered for ten minutes, doing so twice does it once.
+        """
 
     def tallies(self) -> dict[str, float]:
         """All that was counted."""

@@ -3,98 +3,22 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 
 from jobs import tallies
 from jobs.fleet_state import host_of
 from jobs.ledger import (
     CLAIM_TTL_S,
-    FAILURE_WEIGHT,
     LEAVE_TO_OTHERS_S,
     MAX_DELAY_S,
     REMOVAL_TTL_S,
-    UNWATCHED_S,
+    WORKER_TTL_S,
     Claim,
     JobTicket,
     JobView,
     Record,
 )
-from jobs.states import ASSEMBLE_PART, AUDIO_PART, ENDED, OFFERING, JobState, PartState, may_move
-
-WORKER_TTL_S = 30.0
-
-
-@dataclass
-class _Book:
-    """One job. Times are seconds by the ledger's clock."""
-
-    ticket: JobTicket
-    created_s: float
-    tallies: defaultdict[str, float]
-    state: JobState = JobState.QUEUED
-    next_chunk: int = 0
-    started_s: float | None = None
-    updated_s: float = 0.0
-    output: str | None = None
-    error: str | None = None
-    offered: dict[str, float] = field(default_factory=dict)
-    claims: dict[str, float] = field(default_factory=dict)
-    again: dict[str, float] = field(default_factory=dict)
-    holders: dict[str, tuple[int, str]] = field(default_factory=dict)
-    attempts: dict[str, int] = field(default_factory=dict)
-    failures: dict[str, int] = field(default_factory=dict)
-    quarantine: dict[str, str] = field(default_factory=dict)
-    records: dict[str, Record] = field(default_factory=dict)
-    progress: dict[str, int] = field(default_factory=dict)
-    culprits: dict[str, str] = field(default_factory=dict)
-    swept_s: float = 0.0
-    first_segment_s: float | None = None
-
-    def enter(self, state: JobState) -> None:
-        self.state = state
-        if state in ENDED:
-            self.tallies[tallies.field(tallies.JOBS_ENDED, state)] += 1
-
-    @property
-    def all_done(self) -> bool:
-        return len(self.records) >= self.ticket.chunks_total + 1
-
-    def release(self, part: str) -> None:
-        for book in (self.claims, self.holders, self.progress):
-            book.pop(part, None)
-
-    def fail(self, reason: str) -> None:
-        if self.state in OFFERING:
-            self.error = reason
-            self.enter(JobState.FAILED)
-
-    def under_way(self) -> None:
-        """What an unfailed job waited for, it waits for no more."""
-        if self.state is not JobState.FAILED:
-            self.error = None
-
-    def count_failure(self, part: str, worker: str, weight: int, reason: str) -> bool:
-        """Whether the part may be tried again."""
-        if weight == 0:
-            return True
-        self.culprits[part] = worker
-        self.failures[part] = self.failures.get(part, 0) + weight
-        if self.failures[part] < self.ticket.max_attempts * FAILURE_WEIGHT:
-            return True
-        self.quarantine[part] = reason
-        self.tallies[tallies.QUARANTINES] += 1
-        self.offered.pop(part, None)
-        self.again.pop(part, None)
-        self.fail(reason)
-        return False
-
-    def void_claim(self, part: str, now_s: float) -> bool:
-        """Whether the part may be tried again."""
-        _, worker = self.holders[part]
-        self.release(part)
-        self.tallies[tallies.CLAIMS_EXPIRED] += 1
-        weight = 0 if now_s - self.swept_s > UNWATCHED_S else FAILURE_WEIGHT
-        return self.count_failure(part, worker, weight, f"part {part}: its worker {worker} vanished")
+from jobs.ledger_memory_book import Book
+from jobs.states import ASSEMBLE_PART, AUDIO_PART, OFFERING, JobState, PartState, may_move
 
 
 class MemoryLedger:
@@ -103,11 +27,12 @@ class MemoryLedger:
     def __init__(self, claim_ttl_s: float = CLAIM_TTL_S, clock: Callable[[], float] = time.time) -> None:
         self._claim_ttl_s = claim_ttl_s
         self._clock = clock
-        self._jobs: dict[str, _Book] = {}
+        self._jobs: dict[str, Book] = {}
         self._once: dict[tuple[str, str], str] = {}
         self._workers: dict[str, float] = {}
         self._drained: set[str] = set()
         self._tallies: defaultdict[str, float] = defaultdict(float)
+        self._told: set[str | None] = set()
         self._turns: dict[str, float] = {}
         self._removals: dict[str, tuple[str, float]] = {}
 
@@ -118,7 +43,7 @@ class MemoryLedger:
                 return known
         if ticket.job not in self._jobs:
             now_s = self._clock()
-            book = _Book(ticket, now_s, self._tallies, updated_s=now_s, swept_s=now_s)
+            book = Book(ticket, now_s, self._tallies, updated_s=now_s, swept_s=now_s)
             self._tallies[tallies.JOBS_SUBMITTED] += 1
             book.records.update(done or {})
             if AUDIO_PART not in book.records:
@@ -179,7 +104,7 @@ class MemoryLedger:
             if not book.void_claim(part, now):
                 return Claim("quarantined")
         drained = host_of(worker) in self._drained
-        if drained or (book.culprits.get(part) == worker and len(self._workers) > 1):
+        if drained or (book.culprits.get(part) == worker and self.workers_alive() > 1):
             book.offered.pop(part, None)
             book.again[part] = now + LEAVE_TO_OTHERS_S
             return Claim("drained" if drained else "others")
@@ -197,7 +122,7 @@ class MemoryLedger:
         return Claim("claimed", attempt)
 
     @staticmethod
-    def _refusal(book: _Book, part: str) -> str | None:
+    def _refusal(book: Book, part: str) -> str | None:
         exists = part in (AUDIO_PART, ASSEMBLE_PART) or int(part) < book.ticket.chunks_total
         reasons = (
             (book.state in (JobState.CANCELLED, JobState.DONE), str(book.state)),
@@ -271,6 +196,7 @@ class MemoryLedger:
         book.release(part)
         if book.state in (JobState.CANCELLED, JobState.DONE):
             return "lost"
+        book.culprits.pop(part, None)
         book.again[part] = self._clock() + LEAVE_TO_OTHERS_S
         if book.state in OFFERING and not book.claims:
             book.error = reason
@@ -391,7 +317,10 @@ class MemoryLedger:
     def drained(self) -> frozenset[str]:
         return frozenset(self._drained)
 
-    def tally(self, increments: Mapping[str, float]) -> None:
+    def tally(self, increments: Mapping[str, float], token: str | None = None) -> None:
+        if token in self._told:
+            return
+        self._told |= {token} - {None}
         for name, number in increments.items():
             self._tallies[name] += number
 

@@ -3,17 +3,19 @@
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Any
+from uuid import uuid4
 
 from infra.redis_connection import connect, redis_errors
 from infra.settings import Settings
 from jobs import keys
-from jobs.fleet_state import FleetView, host_of
+from jobs.fleet_state import FleetView, Held, host_of
 from jobs.ledger import (
     CLAIM_TTL_S,
     FAILURE_WEIGHT,
     LEAVE_TO_OTHERS_S,
     MAX_DELAY_S,
     REMOVAL_TTL_S,
+    WORKER_TTL_S,
     Claim,
     JobTicket,
     JobView,
@@ -25,7 +27,6 @@ from jobs.ledger_views import (
     JOBS_COUNTED,
     JOBS_SHOWN,
     LOST_KEPT_S,
-    WORKER_TTL_S,
     ask_for_job,
     read_fleet,
     read_jobs,
@@ -56,7 +57,7 @@ class RedisLedger:
         }
         self._scripts |= {  # these are about no one job
             name: self._redis.register_script((folder / f"{name}.lua").read_text())
-            for name in ("begin_removal", "drain", "end_removal", "seen", "survey", "unfinished")
+            for name in ("begin_removal", "drain", "end_removal", "holding", "seen", "survey", "tally", "unfinished")
         }
 
     def _key(self, name: str) -> str:
@@ -231,16 +232,21 @@ class RedisLedger:
         with redis_errors(self._settings):
             return frozenset(self._redis.smembers(self._key(keys.DRAINED)))
 
-    def tally(self, increments: Mapping[str, float]) -> None:
-        with redis_errors(self._settings), self._redis.pipeline(transaction=False) as pipe:
-            for name, number in increments.items():
-                pipe.hincrbyfloat(self._key(keys.TALLIES), name, number)
-            pipe.execute()
+    def tally(self, increments: Mapping[str, float], token: str | None = None) -> None:
+        words = [word for name, number in increments.items() for word in (name, number)]
+        with redis_errors(self._settings):
+            self._scripts["tally"](keys=[self._key(keys.LEDGER)], args=[token or uuid4().hex, *words])
 
     def tallies(self) -> dict[str, float]:
         with redis_errors(self._settings):
             found = self._redis.hgetall(self._key(keys.TALLIES))
         return {name: float(number) for name, number in found.items()}
+
+    def holding(self, host: str) -> list[Held]:
+        """All parts that workers of a host hold, of whatever job."""
+        with redis_errors(self._settings):
+            words = [str(word) for word in self._scripts["holding"](keys=[self._key(keys.LEDGER)], args=[host])]
+        return [Held(*words[start : start + 3]) for start in range(0, len(words), 3)]
 
     def fleet(self) -> FleetView:
         """The whole fleet at this moment, in two round trips."""

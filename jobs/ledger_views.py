@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobs.fleet_state import FleetView, JobLoad, LeftOut, WorkerView, read_facts
-from jobs.ledger import JobView
+from jobs.ledger import WORKER_TTL_S, JobView
 from jobs.states import ASSEMBLE_PART, AUDIO_PART, JobState
 
 JOBS_COUNTED = 10_000
@@ -13,7 +13,6 @@ JOBS_SHOWN = 200
 FAILED_SHOWN_S = 24 * 3600
 DONE_SHOWN_S = 15 * 60
 """Long enough for who watches a job to see that it reached its end."""
-WORKER_TTL_S = 30.0
 LOST_KEPT_S = 3600.0
 """For so long those see a worker that vanished who look at the fleet."""
 
@@ -85,7 +84,7 @@ def read_fleet(redis: Any, survey: Sequence[Any], prefix: str, job_keys: Sequenc
         for key in job_keys:
             ask_for_job(pipe, key)
             pipe.hlen(f"{key}:records")
-            pipe.zcard(f"{key}:claims")
+            pipe.zrangebyscore(f"{key}:claims", now_ms, "+inf")  # those of ended jobs nobody sweeps
             pipe.zrange(f"{key}:waiting", 0, 0, withscores=True)
             pipe.hgetall(f"{key}:holders")
         seen, facts, drained, messages, *answers = pipe.execute()
@@ -98,21 +97,21 @@ def read_fleet(redis: Any, survey: Sequence[Any], prefix: str, job_keys: Sequenc
         if view is None:  # it was forgotten in between
             continue
         parts = view.chunks_total + 2
-        left = max(parts - records - view.chunks_failed - claims, 0)
-        loads.append(JobLoad(view, left, claims, waiting[0][1] / 1000 if waiting else None))
-        held |= {holder.partition(" ")[2]: (view.job, part) for part, holder in holders.items()}
+        left = max(parts - records - view.chunks_failed - len(claims), 0)
+        loads.append(JobLoad(view, left, len(claims), waiting[0][1] / 1000 if waiting else None))
+        held |= {holders[part].partition(" ")[2]: (view.job, part) for part in claims if part in holders}
     workers = []
     for name, seen_s in sorted(seen):
         told = read_facts(name, facts.get(name))
         alive = now_s - seen_s < WORKER_TTL_S
-        job, part = held.get(name, (None, None)) if alive else (None, None)
+        job, part = held.get(name, (None, None))
         workers.append(WorkerView(told, seen_s, alive, told.host in drained, job, part))
     counts = dict(zip(states[::2], map(int, states[1::2]), strict=True))
     return FleetView(
         now_s=now_s,
         workers=tuple(workers),
         drained_hosts=frozenset(drained),
-        jobs=tuple(loads),
+        jobs=tuple(sorted(loads, key=lambda load: load.view.created_s)),
         left_out=LeftOut(*map(int, left_out)),
         job_states={state: counts.get(state, 0) for state in JobState},
         queue_messages=int(messages),

@@ -8,6 +8,7 @@ model; so a child that fails says why through a pipe, stops its parent, and exit
 import os
 import signal
 import socket
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -57,6 +58,8 @@ def run_worker(settings: Settings, name: str | None = None) -> int:
     fleet.app.worker_main(
         ["worker", "--pool=prefork", "--concurrency=1", "--without-gossip", "--without-mingle", "-n", node]
     )
+    with suppress(LipsyncError):  # again: its last part was told of after it had taken its leave
+        fleet.ledger.worker_gone(node)
     try:
         reason = os.read(failures, 65536).decode()
     except BlockingIOError:

@@ -99,8 +99,9 @@ class Vitals:
 
 def _free_bytes(folder: Path) -> int | None:
     """Free on the disk of a folder that may not exist yet."""
-    place = next((path for path in (folder, *folder.parents) if path.exists()), None)
-    return None if place is None else shutil.disk_usage(place).free
+    with suppress(OSError):
+        return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+    return None
 
 
 def processor_name() -> str:

@@ -2,6 +2,8 @@
 
 import time
 from collections import defaultdict
+from contextlib import suppress
+from uuid import uuid4
 
 from infra.counting import STORE_ERRORS, counts
 from infra.errors import LipsyncError
@@ -22,6 +24,7 @@ class Reporter:
         self._worker = worker
         self._board = board
         self._untold: defaultdict[str, float] = defaultdict(float)
+        self._batches: dict[str, dict[str, float]] = {}
 
     def ready(self, provider: str, device_name: str, started_s: float) -> None:
         """Loaded and proved: a worker from now on.
@@ -67,8 +70,9 @@ class Reporter:
         errors = counts.take(STORE_ERRORS)
         if errors:
             self._count({tallies.field(tallies.STORE_ERRORS, self._worker): errors})
-        try:
-            self._ledger.tally(self._untold)
-        except LipsyncError:
-            return
+        self._batches[uuid4().hex] = dict(self._untold)
         self._untold.clear()
+        with suppress(LipsyncError):
+            for token in list(self._batches):
+                self._ledger.tally(self._batches[token], token)  # said twice, where the answer was lost, it counts once
+                del self._batches[token]

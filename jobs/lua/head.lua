@@ -43,6 +43,7 @@ local function set_state(state)
     redis.call('ZADD', ACTIVE, number('created'), get('id'))
   else
     redis.call('ZREM', ACTIVE, get('id'))
+    redis.call('DEL', WAITING)  -- a pause is no waiting
   end
   local ended = state == 'done' or state == 'cancelled' or state == 'failed'
   if ended then tally('jobs_ended|' .. state) end

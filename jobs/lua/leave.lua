@@ -4,6 +4,7 @@ local state = get('state')
 local holder = redis.call('HGET', HOLDERS, part)
 if not state or not holder or string.match(holder, '^%d+') ~= ARGV[2] then return 'lost' end
 release(part)
+redis.call('HDEL', CULPRITS, part)  -- who failed it last may be the only one who can do it
 if state == 'cancelled' or state == 'done' then return 'lost' end
 redis.call('ZADD', AGAIN, now + tonumber(ARGV[4]), part)
 local offering = state == 'queued' or state == 'running' or state == 'assembling'

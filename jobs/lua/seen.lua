@@ -5,7 +5,7 @@ local L, worker = KEYS[1], ARGV[1]
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 redis.call('ZADD', L .. 'seen', now, worker)
-redis.call('HSET', L .. 'facts', worker, ARGV[3])
+redis.call(ARGV[3] == '{}' and 'HSETNX' or 'HSET', L .. 'facts', worker, ARGV[3])  -- nothing said takes nothing back
 for _, lost in ipairs(redis.call('ZRANGEBYSCORE', L .. 'seen', '-inf', now - tonumber(ARGV[4]) / 1000)) do
   redis.call('ZREM', L .. 'seen', lost)
   redis.call('HDEL', L .. 'facts', lost)

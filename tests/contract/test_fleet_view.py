@@ -13,7 +13,7 @@ from jobs.fleet_state import WorkerFacts, write_facts
 from jobs.ledger import FAILURE_WEIGHT, JobTicket, Record
 from jobs.ledger_redis import RedisLedger
 from jobs.states import JobState
-from tests.servers import redis_server
+from tests.servers import redis_server, wait_until
 
 
 @pytest.fixture(scope="module", params=["system", "carried"])
@@ -129,7 +129,7 @@ def test_ended_jobs_are_counted_and_failed_ones_shown(ledger: RedisLedger) -> No
     ledger.fail(failed, "0", claim.attempt, "why", FAILURE_WEIGHT, 0)
     ledger.move(paused, JobState.PAUSED)
     fleet = ledger.fleet()
-    assert [load.view.job for load in fleet.jobs] == [failed, paused]
+    assert {load.view.job for load in fleet.jobs} == {failed, paused}
     assert fleet.waiting_parts == 0  # nobody could take one
     counts = {state: count for state, count in fleet.job_states.items() if count}
     assert counts == {JobState.CANCELLED: 1, JobState.FAILED: 1, JobState.PAUSED: 1}
@@ -140,7 +140,7 @@ def test_the_oldest_jobs_are_shown_and_the_others_counted(ledger: RedisLedger, m
     jobs = [opened(ledger) for _ in range(5)]
     fleet = ledger.fleet()
     assert [load.view.job for load in fleet.jobs] == jobs[:2]
-    assert fleet.left_out == (3, 3 * 5, 3 * 30)
+    assert fleet.left_out == (3, 3 * 5, 0, 3 * 30)
     assert (fleet.waiting_parts, fleet.frames_left) == (5 * 5, 5 * 30)
 
 
@@ -152,3 +152,46 @@ def test_the_pace_of_the_fleet_counts_new_workers_as_average_ones(ledger: RedisL
     fleet = ledger.fleet()
     assert fleet.pace_fps == 225
     assert fleet.empty_in_s == 450 / 225
+
+
+def test_jobs_that_have_ended_are_in_nobodys_way(ledger: RedisLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.ledger_redis.JOBS_SHOWN", 2)
+    for _ in range(3):
+        failed = opened(ledger, max_attempts=1)
+        claim = ledger.claim(failed, "0", "w@h")
+        ledger.fail(failed, "0", claim.attempt, "why", FAILURE_WEIGHT, 0)
+    running = opened(ledger)
+    ledger.claim(running, "1", "w@h")
+    fleet = ledger.fleet()
+    assert running in {load.view.job for load in fleet.jobs}
+    assert fleet.left_out.jobs == 2 and fleet.in_flight_parts == 1
+
+
+def test_what_a_host_holds_is_told_however_many_jobs_there_are(
+    ledger: RedisLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.ledger_redis.JOBS_SHOWN", 1)
+    opened(ledger)
+    job = opened(ledger)
+    ledger.claim(job, "2", "gpu0@one")
+    ledger.claim(job, "1", "gpu0@other")
+    assert ledger.holding("one") == [("gpu0@one", job, "2")]
+    assert ledger.fleet().in_flight_parts == 2
+
+
+def test_a_claim_that_ran_out_holds_nobody(url: str) -> None:
+    settings = Settings(redis_url=url, redis_prefix=f"t{ULID()}:", home=Path("/nonexistent"))
+    ledger = RedisLedger(settings, claim_ttl_s=0.05)
+    job = opened(ledger)
+    ledger.worker_seen(FACTS.worker, write_facts(FACTS))
+    ledger.claim(job, "0", FACTS.worker)
+    ledger.move(job, JobState.PAUSED)  # so that nobody sweeps it
+    wait_until(lambda: ledger.holding("one") == [], 5, "the claim to run out")
+    (worker,) = ledger.fleet().workers
+    assert (worker.state, ledger.fleet().in_flight_parts) == ("idle", 0)
+
+
+def test_a_worker_that_only_says_that_it_lives_takes_nothing_back(ledger: RedisLedger) -> None:
+    ledger.worker_seen(FACTS.worker, write_facts(FACTS))
+    ledger.worker_seen(FACTS.worker)
+    assert ledger.fleet().workers[0].facts == FACTS

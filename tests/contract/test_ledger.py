@@ -762,3 +762,22 @@ def test_what_workers_count_is_added_up(ledger: Ledger) -> None:
     ledger.tally({"frames_rendered|w": 250, "chunk_stage_seconds_sum|paste": 0.25})
     ledger.tally({"frames_rendered|w": 30, "chunk_stage_seconds_sum|paste": 0.5})
     assert ledger.tallies() == {"frames_rendered|w": 280, "chunk_stage_seconds_sum|paste": 0.75}
+
+
+def test_what_is_told_twice_with_one_token_counts_once(ledger: Ledger) -> None:
+    for _ in range(2):
+        ledger.tally({"frames_rendered|w": 250}, "a token")
+    ledger.tally({"frames_rendered|w": 1})
+    assert ledger.tallies() == {"frames_rendered|w": 251}
+
+
+def test_a_part_that_others_cannot_do_comes_back_to_who_failed_it(ledger: Ledger) -> None:
+    job = opened(ledger, chunks=1)
+    for worker in ("able@a", "unable@b"):
+        ledger.worker_seen(worker)
+    claim = ledger.claim(job, "0", "able@a")
+    ledger.fail(job, "0", claim.attempt, "the store was away", TRANSIENT_WEIGHT, 0)
+    assert ledger.claim(job, "0", "able@a").verdict == "others"
+    left = ledger.claim(job, "0", "unable@b")
+    assert ledger.leave(job, "0", left.attempt, "it has no such encoder") == "others"
+    assert ledger.claim(job, "0", "able@a").granted

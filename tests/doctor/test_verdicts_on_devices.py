@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from infra.gpu import visible
 from infra.settings import Providers
 from jobs.avatar_spec import FrameSize
-from workers.doctor.device_facts import DeviceFacts, Gpu, visible
+from workers.doctor.device_facts import DeviceFacts, Gpu
 from workers.doctor.device_verdicts import (
     judge_codecs,
     judge_cores,

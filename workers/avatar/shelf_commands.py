@@ -51,7 +51,7 @@ def pull(
 ) -> None:
     """Fetch a pack from the store into this machine's cache, so that no job waits for it."""
     from jobs.avatars import resolve
-    from workers.avatar.cache import fetch_pack
+    from workers.avatar.cache import fetch_pack, is_cached
     from workers.avatar.copying import check_new_folder, copy_pack
     from workers.avatar.export_records import keep_record
 
@@ -59,10 +59,13 @@ def pull(
         check_new_folder(to)
     settings = read_settings()
     store = open_store(settings)
-    pack = fetch_pack(store, resolve(avatar, store), settings.cache, settings.cache_disk_mb)
+    digest = resolve(avatar, store)
+    fetched = not is_cached(digest, settings.cache)
+    pack = fetch_pack(store, digest, settings.cache, settings.cache_disk_mb)
     keep_record(pack.digest, store, settings.cache)
     root = pack.root if to is None else copy_pack(pack, to).root
-    print_result({"digest": pack.digest, "folder": str(root)}, f"Avatar {pack.digest} is in {root}.", as_json=as_json)
+    document = {"digest": pack.digest, "folder": str(root), "fetched": fetched}
+    print_result(document, f"Avatar {pack.digest} is in {root}.", as_json=as_json)
 
 
 def list_command(

@@ -1,14 +1,12 @@
 """What accelerators there are: what the driver says, and what this ONNX Runtime was built for."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from infra.errors import Failed
+from infra.gpu import visible
 from infra.settings import Providers, Settings
 from workers.sessions import import_runtime
-
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
@@ -71,24 +69,6 @@ def probe_devices(settings: Settings) -> DeviceFacts:
         silence=silence,
         gpus=tuple(gpus[index] for index in visible(len(gpus), os.environ)),
     )
-
-
-def visible(count: int, environment: Mapping[str, str]) -> list[int]:
-    """Which of `count` GPUs CUDA shows to this process, in its order.
-
-    Names (`GPU-…`, `MIG-…`) cannot be told from the environment alone: all GPUs count as visible then.
-    """
-    wanted = environment.get(VISIBLE)
-    if wanted is None:
-        return list(range(count))
-    shown: list[int] = []
-    for word in wanted.split(","):
-        if word.strip().startswith(("GPU-", "MIG-")):
-            return list(range(count))
-        if not word.strip().isdigit() or int(word) >= count:  # as CUDA does: the first that is none ends the list
-            return shown
-        shown.append(int(word))
-    return shown
 
 
 def _ask_driver() -> tuple[str | None, tuple[int, int], str, list[Gpu]]:

@@ -6,7 +6,8 @@ it is a warning.
 
 from collections.abc import Sequence
 
-from workers.doctor.device_facts import VISIBLE, DeviceFacts
+from infra.gpu import VISIBLE
+from workers.doctor.device_facts import DeviceFacts
 from workers.doctor.findings import Code, Finding, Level, error, note, warning
 from workers.doctor.outcome import spell_bytes
 from workers.doctor.rendering import Rendered

@@ -38,6 +38,13 @@ class FolderFacts:
     user: int
 
 
+def _is_there(folder: Path) -> bool:
+    try:
+        return folder.exists()
+    except OSError:  # below a folder of somebody else's
+        return False
+
+
 def probe_folder(path: Path, *, measure: bool = False) -> FolderFacts:
     """Write a file of 1 MiB to a folder and delete it again.
 
@@ -48,7 +55,7 @@ def probe_folder(path: Path, *, measure: bool = False) -> FolderFacts:
         measure: whether to add up what it holds.
     """
     problem = 0
-    absent = [folder for folder in (path, *path.parents) if not folder.exists()]
+    absent = [folder for folder in (path, *path.parents) if not _is_there(folder)]
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path, prefix=".doctor-") as file:
@@ -57,7 +64,7 @@ def probe_folder(path: Path, *, measure: bool = False) -> FolderFacts:
             os.fsync(file.fileno())
     except OSError as refused:
         problem = refused.errno or errno.EIO
-    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    there = next(folder for folder in (path, *path.parents) if _is_there(folder))
     facts = FolderFacts(
         path=path,
         problem=problem,

@@ -83,10 +83,6 @@ def _try_directory(store: ObjectStore, probe: StoreProbe) -> None:
     probe.done.append("delete")
 
 
-class _Stop(Exception):
-    """There is no use in going on."""
-
-
 def _try_s3(store: S3Store, settings: Settings, probe: StoreProbe) -> None:
     client: Any  # typed, it takes no keywords out of a dict
     client, bucket, prefix = store.probing_client()
@@ -111,8 +107,12 @@ def _try_s3(store: S3Store, settings: Settings, probe: StoreProbe) -> None:
         probe.done.append(operation)
         return answer
 
+    def read(**more: str) -> Any:
+        answer = client.get_object(**place, **more)
+        return answer | {"Body": answer["Body"].read()}
+
     def compare(operation: str, answer: Any, want: bytes) -> None:
-        if answer is not None and answer["Body"].read() != want:
+        if answer is not None and answer["Body"] != want:
             probe.done.remove(operation)
             probe.differing.append(operation)
 
@@ -120,8 +120,8 @@ def _try_s3(store: S3Store, settings: Settings, probe: StoreProbe) -> None:
     try:
         if attempt("put", "s3:PutObject", lambda: client.put_object(**place, Body=_CONTENT)) is None:
             return  # what is not there cannot be read
-        compare("get", attempt("get", "s3:GetObject", lambda: client.get_object(**place)), _CONTENT)
-        ranged = attempt("range", "s3:GetObject", lambda: client.get_object(**place, Range="bytes=3-7"))
+        compare("get", attempt("get", "s3:GetObject", read), _CONTENT)
+        ranged = attempt("range", "s3:GetObject", lambda: read(Range="bytes=3-7"))
         compare("range", ranged, _CONTENT[3:8])
         upload = attempt("multipart", "s3:PutObject", lambda: _begin_parts(client, place))
         if upload is not None:
