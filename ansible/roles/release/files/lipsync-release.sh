@@ -7,11 +7,15 @@
 #   lipsync-release would SLOT ID LAYER                   say whether `switch` would change anything
 #   lipsync-release rollback SLOT READY_S [ID]            hand back what is under way and run the previous release, in
 #                                                         the place of ID only
+#   lipsync-release undo SLOT READY_S ID                  the same, as if ID had never run: the previous release is again
+#                                                         the one that it was before; for batches that are taken back
 #   lipsync-release status SLOT                           say what runs
 #   lipsync-release remove                                stop everything and leave nothing of the fleet
 #
 # A slot is a link to a release: `current` for workers, `watch` for those who watch. LAYER is the id of the layer with
 # the CUDA libraries, or `none`; it changes together with the release. FORM is `squashfs` or `tree`.
+# Beside the links, hidden: .SLOT.older and .cuda.older lead to what `previous` was before the last switch, and
+# .SLOT.unproved says where the links led before a switch that has not proved itself yet.
 # Standard output is one JSON document; what went wrong is the last line on standard error.
 set -eu
 umask 022
@@ -40,6 +44,14 @@ lead() {
     elif [ "$(leads_to "$1")" != "$2" ]; then
         ln -sfn "$3/$2" "$root/.$1.new"
         mv -T "$root/.$1.new" "$root/$1"
+    fi
+}
+
+# The same, empty also when that has been pruned.
+still() {
+    id_there=$(leads_to "$2")
+    if [ -n "$id_there" ] && [ -d "$root/$1/$id_there" ]; then
+        echo "$id_there"
     fi
 }
 
@@ -80,6 +92,7 @@ running() {
 
 # Whether exactly the wanted units run, and with the settings that are written.
 settled() {
+    [ ! -e "$root/.$1.unproved" ] || return 1 # somebody interrupted its switch
     [ "$(running "$1")" = "$(wanted "$1")" ] || return 1
     for unit in $(wanted "$1"); do
         since=$(systemctl show --timestamp=us+utc --property=ActiveEnterTimestamp --value "$unit")
@@ -102,7 +115,10 @@ stop() {
 start() {
     why=
     started=$(wanted "$1")
-    [ -n "$started" ] || return 0
+    if [ -z "$started" ]; then
+        rm -f "$root/.$1.unproved"
+        return 0
+    fi
     systemctl daemon-reload
     # shellcheck disable=SC2086
     systemctl reset-failed $started 2>/dev/null || true
@@ -125,6 +141,7 @@ start() {
             sleep 0.2
         done
     done
+    rm -f "$root/.$1.unproved"
 }
 
 # A worker says when it has loaded and proved what it needs; those who watch listen on a port.
@@ -173,6 +190,8 @@ install() {
             [ ! -d "$tree/lib" ] || return 0
             archive=$root/images/$name.tar.zst
             [ -f "$archive" ] || die "The archive of $name is not on this host: run deploy.yml, which fetches it."
+            command -v zstd >/dev/null ||
+                die "Unpacking needs zstd: install it on this host, or set lipsync_release_form to squashfs."
             rm -rf "$root/$folder/.unpacking"
             mkdir "$root/$folder/.unpacking"
             if ! said=$(tar --extract --zstd --no-same-owner --file="$archive" --directory="$root/$folder/.unpacking" 2>&1); then
@@ -266,11 +285,26 @@ would() {
     fi
 }
 
+# Let the links lead where they led before the switch; the variables are the caller's.
+restore() {
+    lead "$slot" "$old" releases
+    lead "$previous" "$older" releases
+    if [ "$slot" != watch ]; then
+        lead cuda "$old_layer" layers
+        lead cuda-previous "$older_layer" layers
+    fi
+}
+
 switch() {
     slot=$1 id=$2 layer=$3 ready_s=$4 keep=$5
     previous=$(previous_of "$slot")
     [ -x "$root/releases/$id/bin/lipsync" ] || die "Release $id is not on this host: run deploy.yml, which fetches it."
     old=$(leads_to "$slot") older=$(leads_to "$previous") old_layer=$(leads_to cuda) older_layer=$(leads_to cuda-previous)
+    mark=$root/.$slot.unproved
+    if [ -f "$mark" ]; then
+        # A switch was interrupted: the links may lead to what never ran, and there would be no way back.
+        IFS=: read -r old older old_layer older_layer <"$mark"
+    fi
     [ "$layer" != none ] || layer=$old_layer
     if [ "$old" = "$id" ] && [ "$old_layer" = "$layer" ] && settled "$slot"; then
         report false "$slot"
@@ -279,9 +313,17 @@ switch() {
     begun=$(date +%s)
     stop "$slot" finish
     stopped=$(date +%s)
-    if [ "$old" != "$id" ]; then
+    echo "$old:$older:$old_layer:$older_layer" >"$mark.new"
+    mv "$mark.new" "$mark"
+    if [ "$old" = "$id" ]; then
+        restore # an interrupted switch may have moved them
+    else
+        lead ".$slot.older" "$older" releases
         lead "$previous" "$old" releases
-        [ "$slot" = watch ] || lead cuda-previous "$old_layer" layers
+        if [ "$slot" != watch ]; then
+            lead .cuda.older "$older_layer" layers
+            lead cuda-previous "$old_layer" layers
+        fi
     fi
     lead "$slot" "$id" releases
     [ "$slot" = watch ] || lead cuda "$layer" layers
@@ -295,12 +337,7 @@ switch() {
         die "Release $id does not run on this host with the settings that it has now: $failed"
     fi
     stop "$slot" hand_back
-    lead "$slot" "$old" releases
-    lead "$previous" "$older" releases
-    if [ "$slot" != watch ]; then
-        lead cuda "$old_layer" layers
-        lead cuda-previous "$older_layer" layers
-    fi
+    restore
     [ -n "$old" ] || die "Release $id does not run on this host, which had none before: $failed"
     start "$slot" "$ready_s" || die "Release $id does not run on this host: $failed; and $old does not any more: $why"
     die "Release $id does not run on this host, which is back on $old: $failed"
@@ -325,8 +362,17 @@ rollback() {
     if [ "$slot" != watch ] && [ -n "$(leads_to cuda-previous)" ]; then
         lead cuda "$(leads_to cuda-previous)" layers
     fi
+    if [ -n "${undoing:-}" ]; then
+        lead "$(previous_of "$slot")" "$(still releases ".$slot.older")" releases
+        [ "$slot" = watch ] || lead cuda-previous "$(still layers .cuda.older)" layers
+    fi
     start "$slot" "$ready_s" || die "The previous release $id does not run on this host: $why"
     report true "$slot" "$old"
+}
+
+undo() {
+    undoing=yes
+    rollback "$@"
 }
 
 status() {
@@ -342,6 +388,8 @@ remove() {
         rm -f "$root/$link"
     done
     prune 0
+    systemctl disable --quiet nvidia-device-files.service 2>/dev/null || true
+    rm -f "$units/nvidia-device-files.service"
     find "$units" -maxdepth 1 -name 'lipsync-*' -exec rm -rf {} +
     rm -rf /etc/lipsync /etc/tmpfiles.d/lipsync.conf /usr/local/bin/lipsync
     find "$root" /var/cache/lipsync -xdev -mindepth 1 -delete
@@ -352,18 +400,18 @@ remove() {
 
 main() {
     [ "$(id -u)" = 0 ] || die "Releases are for root: call lipsync-release with sudo."
-    [ $# -gt 0 ] || die "Say what to do: list, status, prepare, would, switch, rollback or remove."
+    [ $# -gt 0 ] || die "Say what to do: list, status, prepare, would, switch, rollback, undo or remove."
     what=$1
     shift
     case $what in
         list | status | would) "$what" "$@" ;;
-        prepare | switch | rollback | remove)
+        prepare | switch | rollback | undo | remove)
             # One at a time: a run that was interrupted on the control machine may still be at work here.
             exec 9>/run/lock/lipsync-release
             flock --timeout 900 9 || die "Another lipsync-release has been at work on this host for a quarter of an hour; end it and try again."
             "$what" "$@"
             ;;
-        *) die "lipsync-release does not know $what: it knows list, status, prepare, would, switch, rollback and remove." ;;
+        *) die "lipsync-release does not know $what: it knows list, status, prepare, would, switch, rollback, undo and remove." ;;
     esac
 }
 
