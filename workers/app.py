@@ -21,11 +21,12 @@ from infra.logs import configure_logs
 from infra.settings import Settings
 from jobs.avatars import resolve
 from jobs.fleet import Fleet
+from jobs.fleet_state import write_facts
 from jobs.messages import ASSEMBLE, ENCODE_AUDIO, RENDER_CHUNK
 from jobs.scratch import sweep_scratch
 from workers.canary import prove, prove_with_demo
 from workers.noticeboard import Noticeboard
-from workers.pulse import add_pulse, processor_name
+from workers.pulse import Vitals, add_pulse, processor_name
 from workers.reporting import Reporter
 from workers.sessions import short_name
 from workers.tasks import PartRunner
@@ -75,7 +76,8 @@ def _add_tasks(fleet: Fleet, node: str, failed: int, board: Noticeboard) -> None
         nonlocal runner
         try:
             runner = _start_runner(fleet, node, board)
-            fleet.ledger.worker_seen(node)
+            facts = Vitals(fleet.settings, node, board, psutil.Process(os.getppid())).take()
+            fleet.ledger.worker_seen(node, write_facts(facts))  # the parent's pulse may be seconds away
         except BaseException as error:
             sentence = str(error) if isinstance(error, LipsyncError) else f"{type(error).__name__}: {error}"
             os.write(failed, sentence.encode()[:60000])

@@ -36,12 +36,14 @@ _RATE_OVER_S: Final = 30.0
 
 
 class Vitals:
-    """Gathers what a worker says of itself."""
+    """Gathers what a worker says of itself; `process` is its parent, this one by default."""
 
-    def __init__(self, settings: Settings, node: str, board: Noticeboard) -> None:
+    def __init__(
+        self, settings: Settings, node: str, board: Noticeboard, process: psutil.Process | None = None
+    ) -> None:
         self._settings = settings
         self._board = board
-        self._process = psutil.Process()
+        self._process = process or psutil.Process()
         self._past: deque[tuple[float, int]] = deque()
         release = current_release()
         self._facts = WorkerFacts(
