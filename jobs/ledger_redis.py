@@ -253,8 +253,7 @@ class RedisLedger:
         limits = [JOBS_COUNTED, JOBS_SHOWN, FAILED_SHOWN_S * 1000, DONE_SHOWN_S * 1000]
         with redis_errors(self._settings):
             survey = self._scripts["survey"](keys=[self._key(keys.LEDGER)], args=limits)
-            jobs = [self._key(keys.ledger_job(job)) for job in survey[2]]
-            return read_fleet(self._redis, survey, self._key(keys.LEDGER), jobs, self._key(keys.QUEUE))
+            return read_fleet(self._redis, survey, self._key)
 
     def my_turn(self, what: str, period_s: float) -> bool:
         with redis_errors(self._settings):

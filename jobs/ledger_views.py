@@ -1,8 +1,9 @@
 """Reading jobs and workers out of the ledger in Redis: many in one round trip, whatever it costs in commands."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from jobs import keys
 from jobs.fleet_state import FleetView, JobLoad, LeftOut, WorkerView, read_facts
 from jobs.ledger import WORKER_TTL_S, JobView
 from jobs.states import ASSEMBLE_PART, AUDIO_PART, JobState
@@ -64,24 +65,22 @@ def _read_job(
     )
 
 
-def read_fleet(redis: Any, survey: Sequence[Any], prefix: str, job_keys: Sequence[str], queue: str) -> FleetView:
+def read_fleet(redis: Any, survey: Sequence[Any], key_of: Callable[[str], str]) -> FleetView:
     """The fleet, in one round trip after the survey of its jobs.
 
     Args:
         redis: the connection.
         survey: what `survey.lua` answered.
-        prefix: of the ledger's keys.
-        job_keys: of the jobs that the survey names, in its order.
-        queue: the key of the queue's list.
+        key_of: puts the prefix of the settings before a name.
     """
-    now_ms, states, _, *left_out = survey
+    now_ms, states, jobs, *left_out = survey
     now_s = int(now_ms) / 1000
     with redis.pipeline(transaction=False) as pipe:
-        pipe.zrange(f"{prefix}seen", 0, -1, withscores=True)
-        pipe.hgetall(f"{prefix}facts")
-        pipe.smembers(f"{prefix}drained")
-        pipe.llen(queue)
-        for key in job_keys:
+        pipe.zrange(key_of(keys.SEEN), 0, -1, withscores=True)
+        pipe.hgetall(key_of(keys.FACTS))
+        pipe.smembers(key_of(keys.DRAINED))
+        pipe.llen(key_of(keys.QUEUE))
+        for key in [key_of(keys.ledger_job(job)) for job in jobs]:
             ask_for_job(pipe, key)
             pipe.hlen(f"{key}:records")
             pipe.zrangebyscore(f"{key}:claims", now_ms, "+inf")  # those of ended jobs nobody sweeps
