@@ -43,7 +43,8 @@ def test_a_pack_travels_from_a_folder_to_the_store_to_a_cache_and_to_another_sto
     stored = everything(store)
 
     pulled = answer("pull", "anna")
-    assert pulled == {"digest": pack.digest, "folder": str(Shelf(settings.cache, pack.digest).pack)}
+    assert pulled == {"digest": pack.digest, "folder": str(Shelf(settings.cache, pack.digest).pack), "fetched": True}
+    assert answer("pull", "anna")["fetched"] is False
     assert content(Path(pulled["folder"])) == content(pack.root)
 
     monkeypatch.setenv("LIPSYNC_STORE", (tmp_path / "elsewhere").as_uri())
