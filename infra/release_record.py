@@ -6,9 +6,8 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra.errors import Damaged
+from infra.tree_digest import FORMS, Form
 
-Form = Literal["squashfs", "tar.zst"]
-FORMS: Final[tuple[Form, ...]] = ("squashfs", "tar.zst")
 BOM: Final = "bom"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

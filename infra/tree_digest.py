@@ -9,8 +9,11 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
+Form = Literal["squashfs", "tar.zst"]
+"""How a tree travels in one file: an image to mount, or an archive to unpack."""
+FORMS: Final[tuple[Form, ...]] = ("squashfs", "tar.zst")
 RELEASE_JSON: Final = "release.json"
 ID_DIGITS: Final = 16
 _BLOCK_BYTES: Final = 1 << 20

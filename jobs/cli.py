@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from jobs.fleet import Fleet
 
 from infra.errors import EXIT_FAILED, LipsyncError
-from infra.logs import configure_logs
 from jobs.console import Json, print_result, say
 from jobs.estimate_command import plan
 from jobs.exporter_command import exporter
@@ -60,11 +59,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
-    configure_logs(logging.DEBUG if debug else logging.WARNING)
     for entry in sorted(entry_points(group=COMMANDS), key=lambda entry: entry.name):
         entry.load()(app)
     try:
-        sys.exit(app(args=[word for word in given if word != "--debug"], standalone_mode=True) or 0)
+        sys.exit(app(args=["--debug"] * debug + [word for word in given if word != "--debug"]) or 0)
     except LipsyncError as error:
         _complain(error, str(error), debug, error.exit_code)
     except KeyboardInterrupt:
@@ -99,12 +97,14 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    show_version: Annotated[
+    _show_version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
 ) -> None:
-    pass
+    from infra.logs import configure_logs
+
+    configure_logs(logging.DEBUG if debug else logging.WARNING)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra.release_record import Form
+from infra.tree_digest import Form
 from jobs.console import Json, print_result
 
 if TYPE_CHECKING:

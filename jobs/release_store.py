@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 
 from infra.errors import Damaged, NotFound, Rejected
 from infra.object_store import ObjectStore
-from infra.release_record import Form, ReleaseFile, ReleaseRecord, parse_record, record_json
+from infra.release_record import ReleaseFile, ReleaseRecord, parse_record, record_json
 from infra.store_directory import file_blocks, file_error
+from infra.tree_digest import Form
 from jobs import keys
 
 _LEAST_DIGITS: Final = 8

@@ -18,8 +18,8 @@ from infra.artefact.python_tree import source_python
 from infra.artefact.running import check_tools
 from infra.artefact.trees import Tree, application_tree
 from infra.errors import Rejected
-from infra.release_record import BOM, FORMS, Form, ReleaseFile, ReleaseRecord, TreeRecord, record_json
-from infra.tree_digest import ID_DIGITS, RELEASE_JSON, file_sha256, tree_files, tree_sha256
+from infra.release_record import BOM, ReleaseFile, ReleaseRecord, TreeRecord, record_json
+from infra.tree_digest import FORMS, ID_DIGITS, RELEASE_JSON, Form, file_sha256, tree_files, tree_sha256
 
 GPU: Final = "gpu"
 CUDA: Final = "cuda"

@@ -109,11 +109,15 @@ def test_a_fleet_is_measured_against_one_process(subject: Subject) -> None:
     assert 20 < found["worker_memory_mb"] < 4000
 
 
-def test_the_reference_draws_the_same_frames(tmp_path: Path) -> None:
+def require_pytorch() -> None:
     try:
         import torch  # noqa: F401
     except ImportError:
         missing("PyTorch is not installed; `make train` installs it")
+
+
+def test_the_reference_draws_the_same_frames(tmp_path: Path) -> None:
+    require_pytorch()
     pack = make_synthetic(tmp_path, frames=2, width=384, height=352)
     with benchmark_subject(str(pack.root), Settings(home=tmp_path, cache=tmp_path, providers="cpu")) as subject:
         found = race.measure(subject, 2, lambda _: None, pairs=1).document["reference"]
@@ -123,6 +127,7 @@ def test_the_reference_draws_the_same_frames(tmp_path: Path) -> None:
 
 
 def test_a_reference_of_another_network_is_refused(run: Run, small: Path) -> None:
+    require_pytorch()
     assert "another network" in refusal(run("--reference", "--avatar", small, code=2))
 
 

@@ -7,10 +7,6 @@ from typing import Annotated, Literal
 import typer
 
 from infra.errors import EXIT_REJECTED, Rejected
-from infra.settings import read_settings
-from jobs import keys
-from jobs.avatar_spec import AVATAR_JSON
-from jobs.consent import consent_problem, today_utc
 from jobs.console import Json, print_result, printable, say
 from workers.avatar.shelf_commands import Name, add_shelf_commands
 
@@ -40,6 +36,10 @@ def import_command(
     as_json: Json = False,
 ) -> None:
     """Make a pack of an avatar's source folder and publish it under a name."""
+    from infra.settings import read_settings
+    from jobs import keys
+    from jobs.avatar_spec import AVATAR_JSON
+    from jobs.consent import consent_problem, today_utc
     from workers.avatar.consent_record import read_consent
     from workers.avatar.importing import import_avatar
     from workers.avatar.networks.comparing import ExportRecord
@@ -87,6 +87,8 @@ def synth_command(
     as_json: Json = False,
 ) -> None:
     """Draw an avatar with seeded networks of the real size, for benchmarks and tests, and publish it."""
+    from infra.settings import read_settings
+    from jobs import keys
     from workers.avatar.publishing import publish_and_print
     from workers.avatar.synthetic import make_synthetic
 
@@ -106,6 +108,7 @@ def check_command(
     as_json: Json = False,
 ) -> None:
     """Say everything that is wrong with an avatar and what to do; exit code 2 unless it can be used."""
+    from infra.settings import read_settings
     from workers.avatar.checking import check
     from workers.avatar.findings import usable, verdict
 
@@ -126,6 +129,7 @@ def preview_command(
     as_json: Json = False,
 ) -> None:
     """Draw one picture to judge an avatar by: template frames with their crop boxes, and mouths that speak."""
+    from infra.settings import read_settings
     from workers.avatar.preview import write_preview
 
     shown = write_preview(target, out, read_settings(), frames=frames, audio=audio)

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.errors import Rejected
-from infra.object_store import ObjectStore, open_store
-from infra.settings import Settings, read_settings
-from jobs import keys
 from jobs.console import Json, print_result, printable, say
 
 if TYPE_CHECKING:
+    from infra.object_store import ObjectStore
+    from infra.settings import Settings
     from jobs.avatar_removal import Removal
     from workers.avatar.pack import Pack
 
@@ -34,6 +33,9 @@ def push(
     as_json: Json = False,
 ) -> None:
     """Publish a pack of this machine, proved byte by byte, in the store under a name, with its canary."""
+    from infra.object_store import open_store
+    from infra.settings import read_settings
+    from jobs import keys
     from workers.avatar.publishing import publish_and_print
 
     keys.avatar_name(name)
@@ -50,6 +52,8 @@ def pull(
     as_json: Json = False,
 ) -> None:
     """Fetch a pack from the store into this machine's cache, so that no job waits for it."""
+    from infra.object_store import open_store
+    from infra.settings import read_settings
     from jobs.avatars import resolve
     from workers.avatar.cache import fetch_pack, is_cached
     from workers.avatar.copying import check_new_folder, copy_pack
@@ -73,6 +77,8 @@ def list_command(
     as_json: Json = False,
 ) -> None:
     """List the avatars of the store: those with names, and packs that no name means any more."""
+    from infra.object_store import open_store
+    from infra.settings import read_settings
     from workers.avatar.inventory import cached_rows, line, stored_rows
 
     settings = read_settings()
@@ -91,6 +97,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Say everything about one avatar."""
+    from infra.settings import read_settings
     from workers.avatar.describing import describe, text_of
 
     found = describe(target, read_settings())
@@ -105,6 +112,7 @@ def rm(
     as_json: Json = False,
 ) -> None:
     """Remove a name, and the pack when no other name means it; or, by digest, a pack and all its names."""
+    from infra.settings import read_settings
     from jobs.avatar_removal import plan_removal, remove_avatar
     from jobs.fleet import Fleet
 
@@ -129,7 +137,7 @@ def rm(
     print_result(document, f"Removed from {fleet.store.url}: {_what_goes(removal)}.", as_json=as_json)
 
 
-def _pack_of_this_machine(source: str, settings: Settings, store: ObjectStore) -> "Pack":
+def _pack_of_this_machine(source: str, settings: "Settings", store: "ObjectStore") -> "Pack":
     """A pack in a folder, or in the cache by its digest, its first digits, or what a name means in the store."""
     from jobs.avatars import is_digits, resolve, the_one
     from workers.avatar.cache import cached_pack, cached_packs
@@ -142,7 +150,7 @@ def _pack_of_this_machine(source: str, settings: Settings, store: ObjectStore) -
     return cached_pack(found or resolve(source, store), settings.cache)
 
 
-def _confirm(removal: "Removal", store: ObjectStore) -> None:
+def _confirm(removal: "Removal", store: "ObjectStore") -> None:
     what = f"This removes from {store.url}: {_what_goes(removal)}."
     if sys.stdin is None or not sys.stdin.isatty():  # None when it was closed
         raise Rejected(f"{what} Nobody can be asked here, so repeat it with --yes; nothing was removed.")

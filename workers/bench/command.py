@@ -3,14 +3,16 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from infra.errors import Rejected
-from infra.settings import Settings, read_settings
 from jobs.console import Json, print_result, say
-from workers.bench.report import Report
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+    from workers.bench.report import Report
 
 What = Literal["model", "pipeline", "precision", "fleet", "submission", "scheduler"]
 DEFAULT_FRAMES = {"model": 97, "pipeline": 250, "precision": 97, "fleet": 500}
@@ -32,6 +34,7 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Measure speed and memory on this machine, and say what they were measured on."""
+    from infra.settings import read_settings
     from workers.bench.machine import machine
     from workers.bench.picture import check_picture, draw
 
@@ -64,9 +67,9 @@ def _measure(
     avatar: str | None,
     frames: int | None,
     reference: bool,
-    settings: Settings,
+    settings: "Settings",
     tell: Callable[[str], object],
-) -> Report:
+) -> "Report":
     if what == "submission":
         from workers.bench.submission import measure as measure_submission
 
@@ -91,7 +94,7 @@ def _measure(
         return measures[what](subject, frames or DEFAULT_FRAMES[what], tell)
 
 
-def _table(report: Report) -> str:
+def _table(report: "Report") -> str:
     from rich import box
     from rich.console import Console
     from rich.table import Table
