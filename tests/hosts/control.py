@@ -136,6 +136,7 @@ class Control:
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self._sockets),
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_LOCALHOST_WARNING": "0",
+            "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "1",  # else a task is named when its first host has answered
         }
         played = _run(command, kept | here, self.folder / "playbooks.log")
         assert (played.code == 0) is (code == 0), f"the playbook ended with {played.code}\n{played.output[-8000:]}"

@@ -308,6 +308,27 @@ def test_a_rollback_brings_back_the_release_before_amid_a_job(story: Story, figu
     assert progress.counted().get("quarantined", 0) == 0
 
 
+def test_a_release_is_examined_again_only_after_an_hour_or_under_other_settings(story: Story) -> None:
+    id_ = story.ids["r2"]  # fetched and examined for the update, and then rolled back from
+
+    def examined() -> int:
+        """How often the host asked the release, by its journal."""
+        journal = story.hosts.ssh("one", "journalctl", "--quiet", "--output=cat", f"--unit=lipsync-gate-{id_}.service")
+        return sum(line.startswith("Started") for line in journal.splitlines())
+
+    before = examined()
+    assert before > 0
+    fetch = ("deploy.yml", "--tags", "fetch", "--limit", "one")
+    story.control.play(*fetch, lipsync_release_cpu=id_)
+    assert examined() == before
+    story.hosts.ssh("one", "touch", "-d", "2 hours ago", f"/run/lipsync-release/current-{id_}")
+    story.control.play(*fetch, lipsync_release_cpu=id_)
+    assert examined() == before + 1
+    story.control.play(*fetch, lipsync_release_cpu=id_, lipsync_gate=["--version"])
+    assert examined() == before + 2
+    assert story.running() == {"one": "r1", "two": "r1"}
+
+
 # --- one worker ----------------------------------------------------------------------------------------------------
 
 

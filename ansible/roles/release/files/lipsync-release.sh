@@ -22,6 +22,7 @@ umask 022
 
 root=/opt/lipsync
 units=/etc/systemd/system
+links="current previous .current.older watch watch-previous .watch.older cuda cuda-previous .cuda.older"
 
 die() {
     echo "$*" >&2
@@ -176,14 +177,19 @@ install() {
             image=$root/images/$name.squashfs
             [ -f "$image" ] || die "The image of $name is not on this host: run deploy.yml, which fetches it."
             unit=$(systemd-escape --path --suffix=mount "$tree")
+            if [ -L "$units/local-fs.target.wants/$unit" ] && mountpoint -q "$tree"; then
+                return
+            fi
             if [ ! -f "$units/$unit" ]; then
                 printf '[Unit]\nDescription=Release %s\nBefore=local-fs.target\n\n' "$name" >"$units/.$unit"
                 printf '[Mount]\nWhat=%s\nWhere=%s\nType=squashfs\nOptions=loop,ro,nodev,nosuid\n\n' "$image" "$tree" >>"$units/.$unit"
                 printf '[Install]\nWantedBy=local-fs.target\n' >>"$units/.$unit"
                 mv "$units/.$unit" "$units/$unit"
-                systemctl daemon-reload
             fi
-            systemctl enable --quiet --now "$unit" ||
+            # Not `enable`, after which systemd reads all its units again: it reads a new one when that is started.
+            mkdir -p "$units/local-fs.target.wants"
+            ln -sfn "$units/$unit" "$units/local-fs.target.wants/$unit"
+            systemctl start "$unit" ||
                 die "The image of $name cannot be mounted: $(last_words "$unit"). Set lipsync_release_form to tree where the kernel does not mount images."
             ;;
         tree)
@@ -205,6 +211,14 @@ install() {
     esac
 }
 
+# Whether any link leads to a release or a layer, hidden ones too.
+led_to() {
+    for link in $links; do
+        [ "$(leads_to "$link")" != "$1" ] || return 0
+    done
+    return 1
+}
+
 # Remove the oldest releases beyond a number; those that a link leads to stay.
 prune() {
     for folder in releases layers; do
@@ -213,9 +227,7 @@ prune() {
             [ -d "$root/$folder/$id" ] || continue
             kept=$((kept + 1))
             [ "$kept" -gt "$1" ] || continue
-            case " $(leads_to current) $(leads_to previous) $(leads_to watch) $(leads_to watch-previous) $(leads_to cuda) $(leads_to cuda-previous) " in
-                *" $id "*) continue ;;
-            esac
+            ! led_to "$id" || continue
             unit=$(systemd-escape --path --suffix=mount "$root/$folder/$id")
             if [ -f "$units/$unit" ]; then
                 systemctl disable --quiet --now "$unit" || continue # somebody still reads it
@@ -262,6 +274,12 @@ prepare() {
         report false "$slot"
         return
     fi
+    fit="$layer $*" mark=/run/lipsync-release/$slot-$id
+    if [ -f "$mark" ] && [ "$(cat "$mark")" = "$fit" ] && [ -n "$(find "$mark" -mmin -60)" ] &&
+        [ -z "$(find /etc/lipsync -type f -newer "$mark")" ]; then
+        report false "$slot" # examined within the hour, with the settings that it has now
+        return
+    fi
     # Confined as the units are, and with the new layer in the place of the one that runs.
     place=
     if [ "$layer" != none ] && [ "$(leads_to cuda)" != "$layer" ]; then
@@ -269,6 +287,8 @@ prepare() {
     fi
     if said=$(systemd-run --quiet --wait --pipe --collect --unit="lipsync-gate-$id" ${place:+"$place"} \
         --property=EnvironmentFile=/etc/lipsync/lipsync.env "$tree/bin/lipsync" "$@" 2>&1); then
+        mkdir -p /run/lipsync-release
+        echo "$fit" >"$mark"
         report false "$slot"
     else
         echo "$said" >&2
@@ -384,14 +404,14 @@ remove() {
         systemctl disable --quiet "$(target_of $slot)" 2>/dev/null || true
         stop $slot finish
     done
-    for link in current previous watch watch-previous cuda cuda-previous; do
+    for link in $links; do
         rm -f "$root/$link"
     done
     prune 0
     systemctl disable --quiet nvidia-device-files.service 2>/dev/null || true
     rm -f "$units/nvidia-device-files.service"
     find "$units" -maxdepth 1 -name 'lipsync-*' -exec rm -rf {} +
-    rm -rf /etc/lipsync /etc/tmpfiles.d/lipsync.conf /usr/local/bin/lipsync
+    rm -rf /etc/lipsync /etc/tmpfiles.d/lipsync.conf /etc/sysusers.d/lipsync.conf /run/lipsync-release /usr/local/bin/lipsync
     find "$root" /var/cache/lipsync -xdev -mindepth 1 -delete
     systemctl daemon-reload
     printf '{"changed": true, "host": "%s"}\n' "$(uname -n)"
