@@ -62,7 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
     for entry in sorted(entry_points(group=COMMANDS), key=lambda entry: entry.name):
         entry.load()(app)
     try:
-        sys.exit(app(args=["--debug"] * debug + [word for word in given if word != "--debug"]) or 0)
+        others = [word for word in given if word != "--debug"]
+        sys.exit(app(args=["--debug", *others] if debug and others else others) or 0)
     except LipsyncError as error:
         _complain(error, str(error), debug, error.exit_code)
     except KeyboardInterrupt:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -33,7 +32,7 @@ options:
         description: Its text.
         type: str
       secret:
-        description: Its text, when nobody shall read it in what Ansible prints.
+        description: Its text is one of I(secrets), the one with this name.
         type: str
       link:
         description: Where a symbolic link shall lead, instead of a file.
@@ -48,11 +47,20 @@ options:
       then:
         description:
           - Commands for when this file was changed. They run before the next file is written; one that several
-            changed files name runs after the last of them.
+            changed files name runs once, after the last of them, and so does what comes after it in a list.
           - Where one fails, the files that name it become what they were before, so that the next run does all that
             again.
         type: list
         elements: list
+      proof:
+        description:
+          - A command that ends with 0 where those have been run. Where it does not, the file counts as changed.
+        type: list
+        elements: str
+  secrets:
+    description: Texts of files that nobody shall read in what Ansible prints, nor in the host's log.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = """
@@ -76,16 +84,22 @@ written:
 """
 
 
+_TEXTS = ("content", "secret", "link")
+
+
 @dataclass(frozen=True)
 class _Entry:
     put: Put
     then: list[list[str]]
+    proof: list[str]
     secret: bool
+
+    def settled(self) -> bool:
+        return self.put.in_place() and (not self.proof or _ends_well(self.proof))
 
 
 def main() -> None:
     """Run as a module of Ansible."""
-    texts: dict[str, dict[str, Any]] = {"content": {"type": "str"}, "secret": {"type": "str", "no_log": True}}
     module = AnsibleModule(
         argument_spec={
             "files": {
@@ -94,21 +108,22 @@ def main() -> None:
                 "required": True,
                 "options": {
                     "path": {"type": "path", "required": True},
-                    **texts,
-                    "link": {"type": "str"},
+                    **{name: {"type": "str", "no_log": False} for name in _TEXTS},
                     "mode": {"type": "str", "default": "0644"},
                     "group": {"type": "str"},
                     "then": {"type": "list", "elements": "list", "default": []},
+                    "proof": {"type": "list", "elements": "str", "default": []},
                 },
-                "mutually_exclusive": [("content", "secret", "link")],
-                "required_one_of": [("content", "secret", "link")],
-            }
+                "mutually_exclusive": [_TEXTS],
+                "required_one_of": [_TEXTS],
+            },
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
         },
         supports_check_mode=True,
     )
     try:
-        entries = [_entry(**file) for file in module.params["files"]]
-        changes = [entry for entry in entries if not entry.put.in_place()]
+        entries = [_entry(module.params["secrets"], **file) for file in module.params["files"]]
+        changes = [entry for entry in entries if not entry.settled()]
         diff = [_difference(entry.put) for entry in changes if not entry.secret]
         if not module.check_mode:
             _apply(changes)
@@ -120,6 +135,7 @@ def main() -> None:
 
 
 def _entry(
+    secrets: dict[str, str],
     path: str,
     content: str | None,
     secret: str | None,
@@ -127,28 +143,41 @@ def _entry(
     mode: str,
     group: str | None,
     then: list[list[str]],
+    proof: list[str],
 ) -> _Entry:
-    text = secret if content is None else content
+    if secret is not None and secret not in secrets:
+        raise ValueError(f"There is no secret {secret} for {path}.")
+    text = content if secret is None else secrets[secret]
     data = None if text is None else text.encode()
     try:
         bits = int(mode, 8)
     except ValueError:
         raise ValueError(f"{mode} is no mode: give octal digits, such as 0644.") from None
-    return _Entry(Put(Path(path), data, link, bits, group), then, secret is not None)
+    return _Entry(Put(Path(path), data, link, bits, group), then, proof, secret is not None)
 
 
 def _apply(changes: list[_Entry]) -> None:
     before = {entry.put.path: now_at(entry.put.path) for entry in changes}
-    for at, entry in enumerate(changes):
+    for entry, commands in zip(changes, _commands(changes)):
         entry.put.put()
-        for command in entry.then:
-            if any(command in later.then for later in changes[at + 1 :]):
-                continue
+        for command in commands:
             try:
                 _run(command)
             except (OSError, subprocess.CalledProcessError):
-                _restore({each.put.path: before[each.put.path] for each in changes[: at + 1] if command in each.then})
+                _restore({each.put.path: before[each.put.path] for each in changes if command in each.then})
                 raise
+
+
+def _commands(changes: list[_Entry]) -> list[list[list[str]]]:
+    """What runs after each of the changed files has been written."""
+    after: list[list[list[str]]] = [[] for _ in changes]
+    for own, entry in enumerate(changes):
+        at = own
+        for command in entry.then:
+            at = max([at, *(other for other, named in enumerate(changes) if command in named.then)])
+            if command not in after[at]:
+                after[at].append(command)
+    return after
 
 
 def _run(command: list[str]) -> None:
@@ -161,6 +190,11 @@ def _run(command: list[str]) -> None:
         encoding="utf-8",
         errors="replace",
     )
+
+
+def _ends_well(command: list[str]) -> bool:
+    quiet = subprocess.DEVNULL
+    return subprocess.run(command, stdin=quiet, stdout=quiet, stderr=quiet, check=False).returncode == 0
 
 
 def _restore(before: dict[Path, Put | None]) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import http.client
 import json
 import os
+import socket
 import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -130,6 +133,7 @@ reports:
 """
 
 _BLOCK_BYTES = 1 << 18
+_LATER = (408, 429)
 _SERVER_ERRORS = 500
 
 
@@ -138,14 +142,18 @@ class _Wrong(Exception):
 
 
 class _Obstacle(Exception):
-    """Why this host does not get its release: one sentence."""
+    """Why this host does not get its release: one sentence, and all that was said of it."""
+
+    def __init__(self, sentence: str, said: str = "") -> None:
+        super().__init__(sentence)
+        self.said = said
 
 
 def main() -> None:
     """Run as a module of Ansible."""
     module = AnsibleModule(
         argument_spec={
-            "program": {"type": "str", "required": True},
+            "program": {"type": "str", "required": True, "no_log": True},  # too long for the host's log
             "program_path": {"type": "path", "default": "/usr/local/sbin/lipsync-release"},
             "folder": {"type": "path", "default": "/opt/lipsync/images"},
             "files": {
@@ -179,21 +187,36 @@ def main() -> None:
         try:
             if not folder.is_dir():
                 raise _Obstacle("it has not been set up; run site.yml for it.")
+            if given["ca_path"] and not Path(given["ca_path"]).is_file():
+                raise _Obstacle(f"{given['ca_path']}, which signs the store's certificate, is missing; run site.yml.")
             if program_changes:
                 program.put()
-            for file in missing:
-                _fetch(file, folder, given)
+            with _alone(folder):
+                missing = [file for file in missing if not _in_place(file, folder)]
+                for file in missing:
+                    _fetch(file, folder, given)
             reports = [_prepare(program.path, arguments) for arguments in given["prepare"]]
         except _Obstacle as obstacle:
-            module.fail_json(msg=f"This host keeps what it runs: {obstacle}")
+            module.fail_json(msg=f"This host keeps what it runs: {obstacle}", stderr=obstacle.said)
         except OSError as error:
-            module.fail_json(msg=f"This host keeps what it runs: {_why(error)}")
+            module.fail_json(msg=f"This host keeps what it runs: {error}.")
     module.exit_json(
         changed=program_changes or bool(missing),
         program=program_changes,
         fetched=[_name(file) for file in missing],
         reports=reports,
     )
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait for a run that was interrupted on the control machine and still fetches here."""
+    handle = os.open(str(folder), os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _in_place(file: dict[str, Any], folder: Path) -> bool:
@@ -221,10 +244,9 @@ def _fetch(file: dict[str, Any], folder: Path, given: dict[str, Any]) -> None:
         try:
             _fetch_once(file, folder, given)
         except (OSError, http.client.HTTPException, _Wrong) as error:
-            refused = isinstance(error, urllib.error.HTTPError) and error.code < _SERVER_ERRORS
-            if not left or refused or _full(error):
+            if not left or _final(error):
                 what = f"release {file['version']} ({file['variant']})"
-                raise _Obstacle(f"{what} could not be fetched: {_why(error)}") from None
+                raise _Obstacle(f"{what} could not be fetched: {_why(error, folder, given)}") from None
             time.sleep(given["pause_s"])
         else:
             return
@@ -266,24 +288,37 @@ def _prepare(program: Path, arguments: list[str]) -> dict[str, Any]:
         check=False,
     )
     if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise _Obstacle(said[-1] if said else f"lipsync-release ended with {done.returncode} and no word.")
+        lines = done.stderr.strip().splitlines()
+        sentence = lines[-1] if lines else f"lipsync-release ended with {done.returncode} and no word."
+        raise _Obstacle(sentence, done.stderr)
     report: dict[str, Any] = json.loads(done.stdout)
     return report
+
+
+def _final(error: Exception) -> bool:
+    """Whether it would be the same a moment later."""
+    if isinstance(error, urllib.error.HTTPError):
+        return error.code < _SERVER_ERRORS and error.code not in _LATER
+    return _full(error)
 
 
 def _full(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno == errno.ENOSPC
 
 
-def _why(error: Exception) -> str:
+def _why(error: Exception, folder: Path, given: dict[str, Any]) -> str:
     """What happened, without the address, in a sentence."""
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
     if _full(error):
-        return "the disk of /opt/lipsync is full; make room there."
+        return f"the disk of {folder} is full; make room there."
     if isinstance(error, urllib.error.HTTPError):
         return f"the store answered {error.code} {error.reason}."
+    if isinstance(reason, socket.timeout):
+        return f"the store was silent for {given['timeout_s']} s."
     if isinstance(error, urllib.error.URLError):
-        return f"the store cannot be reached: {error.reason}."
+        return f"the store cannot be reached: {reason}."
+    if isinstance(error, http.client.HTTPException):
+        return f"the store answered what is no HTTP: {error!r}."
     return str(error)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Put:
-    """A file with this content, mode and group, or a link.
+    """A file with this content, mode and group, which belongs to who runs this, or a link.
 
     Attributes:
         path: where it shall be.
@@ -40,7 +40,8 @@ class Put:
             group_fits = self.group is None or self._gid() == facts.st_gid
         except ValueError:  # what comes before it makes the group
             return False
-        return group_fits and stat.S_IMODE(facts.st_mode) == self.mode and self.path.read_bytes() == self.data
+        ours = facts.st_uid == os.geteuid() and group_fits and stat.S_IMODE(facts.st_mode) == self.mode
+        return ours and self.path.read_bytes() == self.data
 
     def put(self) -> None:
         """Put it in its place in one step, so that nobody ever sees half of it, with the folders above it.

@@ -187,6 +187,14 @@ def test_a_second_run_changes_nothing(story: Story, figures: Figures) -> None:
     assert played.changed == {}, [block for block in played.output.split("TASK [") if "\nchanged: " in block]
 
 
+def test_no_journal_has_a_secret(story: Story) -> None:
+    secrets = [*story.control.passwords.values(), story.control.s3.secret_key]
+    for host in ("redis", "watch", "one"):
+        journal = story.hosts.ssh(host, "journalctl", "--quiet", "--output=cat", "--no-pager")
+        assert "ansible" in journal
+        assert [secret for secret in secrets if secret in journal] == []
+
+
 def test_redis_speaks_to_its_users_and_only_in_secret(story: Story) -> None:
     control = story.control
     with redis.Redis.from_url(control.redis_url()) as known:

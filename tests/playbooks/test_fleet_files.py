@@ -7,9 +7,11 @@ import pytest
 
 from tests.playbooks.call import Answer, call
 
+SECRETS = {"settings": "PASSWORD='s3cr3t-word'\nNAME='value'\n"}
+
 
 def put(*files: dict[str, object], options: tuple[str, ...] = (), failed: bool = False) -> Answer:
-    return call("fleet_files", {"files": list(files)}, *options, failed=failed)
+    return call("fleet_files", {"files": list(files), "secrets": SECRETS}, *options, failed=failed)
 
 
 def noting(note: Path, word: str) -> list[list[str]]:
@@ -25,7 +27,7 @@ def test_files_and_links_are_put_in_place_and_then_left_alone(tmp_path: Path) ->
     files: tuple[dict[str, object], ...] = (
         {"path": str(tmp_path / "new" / "folder" / "plain"), "content": "größer\n"},
         {"path": str(tmp_path / "program"), "content": "#!/bin/sh\n", "mode": "0755"},
-        {"path": str(tmp_path / "hidden"), "secret": "word", "mode": "0600"},
+        {"path": str(tmp_path / "hidden"), "secret": "settings", "mode": "0600"},
         {"path": str(tmp_path / "link"), "link": "program"},
     )
     first = put(*files)
@@ -69,12 +71,12 @@ def test_commands_follow_changes_before_the_next_file_and_once_for_several(tmp_p
         {"path": str(tmp_path / "file-3"), "content": "3", "then": noting(note, "both")},
     )
     put(*files)
-    assert note.read_text().split() == ["one", "2", "both"]
+    assert note.read_text().split() == ["2", "both", "one"]
     put(*files)
-    assert note.read_text().split() == ["one", "2", "both"]
+    assert note.read_text().split() == ["2", "both", "one"]
     (tmp_path / "file-1").write_text("changed")
     put(*files)
-    assert note.read_text().split() == ["one", "2", "both", "both", "one"]
+    assert note.read_text().split() == ["2", "both", "one", "both", "one"]
 
 
 def test_a_file_whose_command_fails_is_what_it_was_and_is_tried_again(tmp_path: Path) -> None:
@@ -97,12 +99,25 @@ def test_a_file_whose_command_fails_is_what_it_was_and_is_tried_again(tmp_path: 
     assert mode_of(tmp_path / "old") == 0o644
 
 
+def test_a_file_whose_commands_left_nothing_counts_as_changed(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    file: dict[str, object] = {
+        **{"path": str(tmp_path / "file"), "content": "text"},
+        **{"then": [["touch", str(made)]], "proof": ["test", "-e", str(made)]},
+    }
+    assert put(file).changed
+    assert not put(file).changed
+    made.unlink()
+    assert put(file).changed
+    assert made.exists()
+
+
 def test_a_rehearsal_shows_what_would_change_and_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "known").write_text("before\n")
     note = tmp_path / "note"
     answer = put(
         {"path": str(tmp_path / "known"), "content": "after\n", "then": noting(note, "no")},
-        {"path": str(tmp_path / "hidden"), "secret": "s3cr3t-word"},
+        {"path": str(tmp_path / "hidden"), "secret": "settings"},
         options=("--check", "--diff"),
     )
     assert answer.result["written"] == [str(tmp_path / "known"), str(tmp_path / "hidden")]
@@ -112,10 +127,12 @@ def test_a_rehearsal_shows_what_would_change_and_writes_nothing(tmp_path: Path) 
 
 
 def test_a_secret_is_never_printed(tmp_path: Path) -> None:
-    secret: dict[str, object] = {"path": str(tmp_path / "hidden"), "secret": "s3cr3t-word"}
-    for options in (("-vvv", "--diff"), ("-vvv", "--diff")):
-        assert "s3cr3t-word" not in put(secret, options=options).printed.replace(str(secret), "")
-    assert (tmp_path / "hidden").read_text() == "s3cr3t-word"
+    secret: dict[str, object] = {"path": str(tmp_path / "hidden"), "secret": "settings"}
+    for _ in range(2):
+        printed = put(secret, options=("-vvv", "--diff")).printed
+        assert "s3cr3t-word" not in printed
+        assert str(tmp_path / "hidden") in printed
+    assert (tmp_path / "hidden").read_text() == SECRETS["settings"]
 
 
 @pytest.mark.parametrize(
@@ -123,11 +140,13 @@ def test_a_secret_is_never_printed(tmp_path: Path) -> None:
     [
         ({"path": "{}/file/below"}, "File exists"),
         ({"path": "{}/new", "group": "nobody-knows-it"}, "There is no group nobody-knows-it."),
+        ({"path": "{}/new", "secret": "other"}, "There is no secret other for "),
         ({"path": "{}/new", "mode": "rw"}, "rw is no mode: give octal digits, such as 0644."),
     ],
 )
 def test_what_cannot_be_written_is_said(wrong: dict[str, str], said: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     given = {name: value.format(tmp_path) for name, value in wrong.items()}
-    assert said in put({"content": "text", **given}, failed=True).result["msg"]
+    text = {} if "secret" in given else {"content": "text"}
+    assert said in put({**text, **given}, failed=True).result["msg"]
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

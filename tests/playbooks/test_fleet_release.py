@@ -1,9 +1,12 @@
 """A release on a host, beside the one that runs: `ansible/library/fleet_release.py`."""
 
+import fcntl
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.playbooks.call import Answer, call
+from tests.servers import wait_until
 
 IMAGE = b"image of a release" * 200_000
 ID = "22a2193244d26bc1"
@@ -130,7 +134,7 @@ def test_a_damaged_file_is_fetched_again_unless_it_has_proved_itself(
     assert store.asked == 2
 
 
-@pytest.mark.parametrize("trouble", [(503, 0, b""), (200, len(IMAGE), IMAGE[:1000])])
+@pytest.mark.parametrize("trouble", [(503, 0, b""), (429, 0, b""), (200, len(IMAGE), IMAGE[:1000])])
 def test_a_store_in_trouble_is_asked_again(
     trouble: tuple[int, int, bytes], bring: Bring, store: Store, tmp_path: Path
 ) -> None:
@@ -171,7 +175,9 @@ def test_a_store_that_is_not_there_is_said_without_what_it_signed(bring: Bring, 
 def test_a_full_disk_is_said(bring: Bring, store: Store, tmp_path: Path) -> None:
     (tmp_path / "images" / f".{ID}.squashfs.part").symlink_to("/dev/full")
     failed = bring(failed=True)
-    assert failed.result["msg"].endswith("could not be fetched: the disk of /opt/lipsync is full; make room there.")
+    assert failed.result["msg"].endswith(
+        f"could not be fetched: the disk of {tmp_path}/images is full; make room there."
+    )
     assert (store.asked, images(tmp_path)) == (1, [])
 
 
@@ -181,8 +187,28 @@ def test_a_host_that_has_not_been_set_up_is_told_so(bring: Bring, tmp_path: Path
     assert failed.result["msg"] == "This host keeps what it runs: it has not been set up; run site.yml for it."
 
 
+def test_an_authority_that_has_not_been_brought_is_missed(bring: Bring, tmp_path: Path) -> None:
+    failed = bring(failed=True, ca_path=str(tmp_path / "ca.pem"))
+    assert failed.result["msg"].endswith(
+        f"{tmp_path}/ca.pem, which signs the store's certificate, is missing; run site.yml."
+    )
+
+
+def test_a_run_waits_for_one_that_still_fetches(bring: Bring, store: Store, tmp_path: Path) -> None:
+    handle = os.open(tmp_path / "images", os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with ThreadPoolExecutor() as pool:
+        second = pool.submit(bring)
+        wait_until((tmp_path / "lipsync-release").exists, 60, "the second run to begin")
+        (tmp_path / "images" / f"{ID}.squashfs").write_bytes(IMAGE)
+        os.close(handle)
+        assert second.result().result["fetched"] == []
+    assert store.asked == 0
+
+
 def test_what_the_release_finds_is_passed_on(bring: Bring, tmp_path: Path) -> None:
     program = "#!/bin/sh\necho 'first words' >&2\necho 'Release x is not fit for this host: no driver.' >&2\nexit 1\n"
     failed = bring(failed=True, program=program)
     assert failed.result["msg"] == "This host keeps what it runs: Release x is not fit for this host: no driver."
+    assert "first words" in failed.result["stderr"]
     assert images(tmp_path) == [f"{ID}.squashfs"]

@@ -2,7 +2,8 @@
 # Releases on this host. The playbooks call this; it works by hand, too, when no control machine is near.
 #
 #   lipsync-release list
-#   lipsync-release prepare SLOT ID FORM LAYER COMMAND…   bring up what was fetched, and have it examine this host
+#   lipsync-release prepare SLOT ID FORM LAYER COMMAND…   bring up what was fetched, and have it examine this host,
+#                                                         unless it did within the hour and under the same settings
 #   lipsync-release switch SLOT ID LAYER READY_S KEEP     finish what is under way, run ID, and go back when it does not
 #   lipsync-release would SLOT ID LAYER                   say whether `switch` would change anything
 #   lipsync-release rollback SLOT READY_S [ID]            hand back what is under way and run the previous release, in
@@ -15,7 +16,8 @@
 # A slot is a link to a release: `current` for workers, `watch` for those who watch. LAYER is the id of the layer with
 # the CUDA libraries, or `none`; it changes together with the release. FORM is `squashfs` or `tree`.
 # Beside the links, hidden: .SLOT.older and .cuda.older lead to what `previous` was before the last switch, and
-# .SLOT.unproved says where the links led before a switch that has not proved itself yet.
+# .SLOT.unproved says where the links led before a switch that has not proved itself yet. What was examined stands in
+# /run/lipsync-release; without its file there, a release examines this host again.
 # Standard output is one JSON document; what went wrong is the last line on standard error.
 set -eu
 umask 022
@@ -276,10 +278,12 @@ prepare() {
     fi
     fit="$layer $*" mark=/run/lipsync-release/$slot-$id
     if [ -f "$mark" ] && [ "$(cat "$mark")" = "$fit" ] && [ -n "$(find "$mark" -mmin -60)" ] &&
-        [ -z "$(find /etc/lipsync -type f -newer "$mark")" ]; then
+        [ -z "$(find /etc/lipsync "$units/lipsync-.service.d" -type f -newer "$mark")" ]; then
         report false "$slot" # examined within the hour, with the settings that it has now
         return
     fi
+    mkdir -p /run/lipsync-release
+    echo "$fit" >"$mark.new" # settings that are written meanwhile shall be newer
     # Confined as the units are, and with the new layer in the place of the one that runs.
     place=
     if [ "$layer" != none ] && [ "$(leads_to cuda)" != "$layer" ]; then
@@ -287,8 +291,7 @@ prepare() {
     fi
     if said=$(systemd-run --quiet --wait --pipe --collect --unit="lipsync-gate-$id" ${place:+"$place"} \
         --property=EnvironmentFile=/etc/lipsync/lipsync.env "$tree/bin/lipsync" "$@" 2>&1); then
-        mkdir -p /run/lipsync-release
-        echo "$fit" >"$mark"
+        mv "$mark.new" "$mark"
         report false "$slot"
     else
         echo "$said" >&2
