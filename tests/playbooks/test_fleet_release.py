@@ -112,6 +112,16 @@ def test_a_release_is_fetched_once_and_prepared_every_time(bring: Bring, store: 
     assert "s3cr3t" not in json.dumps([first.result, second.result])
 
 
+def test_a_store_may_be_a_folder(bring: Bring, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "stored").write_bytes(IMAGE)
+    store.address = (tmp_path / "stored").as_uri()
+    assert bring().result["fetched"] == [f"{ID}.squashfs"]
+    assert (tmp_path / "images" / f"{ID}.squashfs").read_bytes() == IMAGE
+    (tmp_path / "images" / f"{ID}.squashfs").unlink()
+    (tmp_path / "stored").unlink()
+    assert "could not be fetched: " in bring(failed=True).result["msg"]
+
+
 def test_a_rehearsal_says_what_it_would_bring(bring: Bring, store: Store, tmp_path: Path) -> None:
     answer = bring("--check")
     assert (answer.result["program"], answer.result["fetched"]) == (True, [f"{ID}.squashfs"])
