@@ -32,6 +32,8 @@ DEMO = _ROOT / "workers" / "data" / "demo"
 
 PATIENCE_S = 180.0
 CHUNK_FRAMES = 25
+LONG_S = 120.0
+"""Speech of a job that goes on while a worker hears with its next pulse, some seconds later, that it may take work."""
 STOP_TIMEOUT_S = 10
 COLD_START_S = 10  # on cores that several hosts share; the figure that is printed says more
 UNIT = "lipsync-worker@0.service"
@@ -92,6 +94,10 @@ class Story:
         view = self.fleet.ledger.view(job)
         assert view is not None
         assert (view.state, view.error, view.frames_done) == (JobState.DONE, None, view.frames_total)
+
+    def wait_for_frames(self, host: str, progress: Progress) -> None:
+        """Wait until a host has rendered some of what is rendered meanwhile."""
+        wait_until(lambda: progress.frames_by_host().get(host, 0) > 0, PATIENCE_S, f"frames of {host}")
 
     def workers(self) -> dict[str, WorkerView]:
         """Living workers by their hosts."""
@@ -244,12 +250,13 @@ def test_a_job_over_the_network_gives_the_frames_of_one_process(story: Story, tm
 def test_a_job_outlives_a_host_that_loses_its_power(story: Story, figures: Figures) -> None:
     with story.job(25) as progress:
         story.wait_for_chunks(progress.job, 3)
-        wait_until(lambda: story.workers()["two"].part is not None, PATIENCE_S, "the host to hold a part")
+        wait_until(lambda: story.fleet.ledger.holding("two"), PATIENCE_S, "the host to hold a part")
         story.hosts.kill("two")
+        held = story.fleet.ledger.holding("two")  # rarely none: the power went between two parts
         story.finish(progress.job)
     counted = progress.counted()
     figures.add("a host dies amid a job", f"slowest pause {progress.slowest_pause_s:.1f} s, {counted}")
-    assert counted["claims_expired"] == 1
+    assert counted["claims_expired"] == len(held)
     assert counted.get("quarantined", 0) == 0
 
 
@@ -380,7 +387,7 @@ def test_a_worker_that_cannot_finish_in_time_hands_its_part_back(story: Story, f
         story.control.lipsync("cancel", progress.job)
         story.hosts.ssh(host, "systemctl", "start", UNIT)
     figures.add("stopping a worker amid a chunk that takes too long", f"{took_s:.1f} s, {progress.counted()}")
-    assert STOP_TIMEOUT_S <= took_s < STOP_TIMEOUT_S + 5
+    assert STOP_TIMEOUT_S <= took_s < 2 * STOP_TIMEOUT_S  # then it would have been killed
     assert progress.counted()["handed_back"] == 1
 
 
@@ -405,13 +412,13 @@ def test_a_host_that_is_added_takes_work(story: Story, figures: Figures) -> None
     story.describe("one", "two", "three")
     began_s = time.monotonic()
     played = story.control.play("scale.yml", "--limit", "three")
-    job = story.submit(20)
-    wait_until(lambda: story.part_of("three") is not None, PATIENCE_S, "the new host to hold a part")
-    figures.add(
-        "a third host from bare to its first chunk", f"{time.monotonic() - began_s:.0f} s ({played.wall_s:.0f})"
-    )
+    with story.job(LONG_S) as progress:
+        wait_until(lambda: story.part_of("three") is not None, PATIENCE_S, "the new host to hold a part")
+        took_s = time.monotonic() - began_s
+        story.wait_for_frames("three", progress)
+        story.control.lipsync("cancel", progress.job)
+    figures.add("a third host from bare to its first chunk", f"{took_s:.0f} s ({played.wall_s:.0f})")
     assert story.running() == {"one": "r1", "two": "r1", "three": "r1"}
-    story.finish(job)
 
 
 def test_a_drained_host_takes_no_work_until_it_is_resumed(story: Story) -> None:
@@ -420,9 +427,9 @@ def test_a_drained_host_takes_no_work_until_it_is_resumed(story: Story) -> None:
         story.finish(progress.job)
     assert progress.frames_by_host().get("one", 0) == 0
     story.control.play("drain.yml", "--limit", "one", lipsync_drain="resume")
-    with story.job(15) as progress:
-        story.finish(progress.job)
-    assert progress.frames_by_host()["one"] > 0
+    with story.job(LONG_S) as progress:
+        story.wait_for_frames("one", progress)
+        story.control.lipsync("cancel", progress.job)
 
 
 def test_a_host_that_is_removed_keeps_nothing_of_the_fleet(story: Story) -> None:
