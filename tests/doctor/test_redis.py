@@ -24,8 +24,13 @@ FACTS = RedisFacts((), False, 0.0, 0.001, {"redis_version": "7.0.15", "role": "m
 
 
 def examined(url: str, **more: object) -> Outcome:
+    """What the doctor says of a server that is near, however busy this machine is."""
     settings = Settings.model_validate({"redis_url": url, **more})
-    return judge_redis(probe_redis(settings), settings)
+    probe = probe_redis(settings)
+    if probe.facts is not None:
+        assert probe.facts.round_trip_s > 0
+        probe = replace(probe, facts=replace(probe.facts, round_trip_s=0.001))
+    return judge_redis(probe, settings)
 
 
 def codes(outcome: Outcome) -> list[tuple[str, str]]:

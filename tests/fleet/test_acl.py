@@ -69,7 +69,7 @@ def test_a_fleet_works_as_the_documented_user_and_is_refused_nothing(
     restricted.start_worker("one")
     job = restricted.submit(2.0)
     restricted.finished(job)
-    other = restricted.submit(4.0)
+    other = restricted.submit(60.0)
     hold = restricted.fleet
     assert cancel_job(other, hold.ledger, hold.store) is JobState.CANCELLED
     listed = restricted.cli("jobs", "--json").stdout

@@ -37,7 +37,7 @@ def test_an_avatar_stays_while_a_worker_renders_with_it_and_goes_when_the_job_is
 ) -> None:
     store = fleet.fleet.store
     fleet.start_worker("one")
-    job = fleet.submit(60.0, chunk_frames=1500)
+    job = fleet.submit(240.0, chunk_frames=1500)
     wait_until(lambda: fleet.status(job).frames_done > 0, 60, "the first frames")
     before = list(store.list(keys.AVATARS))
     for ref in (AVATAR, tiny_pack.digest):

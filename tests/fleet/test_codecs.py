@@ -5,7 +5,7 @@ import time
 import pytest
 
 from infra.media_codecs import encoding_problem
-from jobs import keys
+from jobs import keys, tallies
 from jobs.control import cancel_job
 from jobs.states import JobState, PartState
 from tests.fleet.conftest import FleetUnderTest
@@ -58,11 +58,9 @@ def test_a_waiting_job_is_asked_about_once_a_second_and_not_all_the_time(fleet: 
     fleet.start_worker("alone")
     stuck = fleet.submit(0.4, codec="h264_nvenc")
     wait_until(lambda: fleet.status(stuck).error is not None, 30, "the job to say what it waits for")
-    ledger = fleet.fleet.ledger
-    key = f"{fleet.settings.redis_prefix}{keys.ledger_job(stuck)}:attempts"
 
-    def claims() -> int:
-        return int(ledger._redis.hget(key, "0") or 0)
+    def claims() -> float:
+        return fleet.fleet.ledger.tallies()[tallies.ATTEMPTS]
 
     before, started_s = claims(), time.monotonic()
     wait_until(lambda: claims() >= before + 3, 30, "the part to be claimed a few more times")

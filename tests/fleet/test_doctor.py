@@ -40,7 +40,7 @@ def test_a_user_who_may_no_more_than_the_doctor_tries_is_enough_for_a_fleet(
         fleet.start_worker("one")
         fleet.finished(fleet.submit(2.0))
         hold = fleet.fleet
-        cancelled = fleet.submit(4.0)
+        cancelled = fleet.submit(60.0)
         assert cancel_job(cancelled, hold.ledger, hold.store) is JobState.CANCELLED
         hold.ledger.drain("a-host")
         hold.ledger.undrain("a-host")

@@ -48,7 +48,7 @@ def test_a_job_outlives_a_store_that_is_away_for_a_while(tmp_path: Path, tiny_pa
         fleet = _on_s3(settings.model_copy(update={"s3_endpoint": endpoint}), tmp_path, stack)
         _publish(fleet, tiny_pack)
         fleet.start_worker("one")
-        job = fleet.submit(20.0, chunk_frames=50)
+        job = fleet.submit(60.0, chunk_frames=50)
         wait_until(lambda: _done(fleet, job) >= 2, 60, "two parts")
         wire.down()
         wait_until(lambda: "part_failed" in fleet.log("one"), 60, "the worker to notice")

@@ -37,6 +37,8 @@ class Progress:
     ) -> None:
         self._end.set()
         self._thread.join()
+        if error is None:
+            self._wait_until_told()  # else the next who counts would count the rest of this
 
     @property
     def slowest_pause_s(self) -> float:
@@ -46,15 +48,18 @@ class Progress:
 
     def counted(self) -> dict[str, float]:
         """What the fleet has counted since before the job: claims, and parts by what came of them."""
-        settled: list[dict[str, float]] = [{}]
+        self._wait_until_told()
+        return self._count()
 
-        def all_told() -> bool:  # workers tell a moment after the ledger knows
-            settled[0] = self._count()
-            return 2 * settled[0]["attempts"] == sum(settled[0].values())
+    def _wait_until_told(self) -> None:
+        """Workers tell what came of a part a moment after the ledger knows."""
+
+        def all_told() -> bool:
+            counted = self._count()
+            return 2 * counted["attempts"] == sum(counted.values())
 
         with suppress(TimeoutError):  # the dead tell nothing
             wait_until(all_told, _TELL_S, "the workers to have told all")
-        return settled[0]
 
     def _count(self) -> dict[str, float]:
         now = self._ledger.tallies()

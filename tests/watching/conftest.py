@@ -65,9 +65,9 @@ class Prometheus:
         assert document["status"] == "success", document
         return document["data"]
 
-    def query(self, expr: str) -> list[dict[str, Any]]:
-        """The series that an expression gives now."""
-        data = self.ask("query", query=expr)
+    def query(self, expr: str, at: str | None = None) -> list[dict[str, Any]]:
+        """The series that an expression gives now, or at another moment (RFC 3339, or seconds since the epoch)."""
+        data = self.ask("query", query=expr, **({"time": at} if at else {}))
         assert data["resultType"] in {"vector", "scalar"}
         found: list[dict[str, Any]] = data["result"]
         return found
@@ -137,7 +137,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, tiny_pack: Pack, cache: Pa
         fleet.finished(fleet.submit(2.0))
         failed = submit_poison(fleet)
         fleet.wait_for(failed, JobState.FAILED)
-        paused = fleet.submit(60.0)
+        paused = fleet.submit(600.0, chunk_frames=100)
         fleet.cli("pause", paused)
         running = fleet.submit(1800.0, chunk_frames=100)
         rendered = f'deriv(lipsync_job_frames_done{{job_id="{running}"}}[2m]) > 0'

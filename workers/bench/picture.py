@@ -42,9 +42,9 @@ def draw(report: Report, path: Path) -> None:
     Raises:
         Failed: it cannot be written.
     """
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # else it tells of its fonts, at the first import at length
     from matplotlib.figure import Figure  # large, and in the extra `plot` only
 
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # else --debug lists all fonts
     figure = Figure(figsize=(WIDTH_INCHES, CHART_INCHES * len(report.charts)), layout="constrained")
     figure.suptitle(f"lipsync bench --what {report.what}\n{describe_machine()}", fontsize="medium")
     for axes, chart in zip(figure.subplots(len(report.charts), squeeze=False)[:, 0], report.charts, strict=True):
