@@ -127,7 +127,7 @@ class Ledger(Protocol):
         """Ask for a part."""
 
     def renew(self, job: str, part: str, attempt: int, frames: int) -> str:
-        """Prolong a claim and report its frames so far: `held`, `lost` or `cancelled`."""
+        """Prolong a claim and report its frames so far: `held`, `lost`, or `cancelled`, which ends the claim."""
 
     def finish(self, job: str, part: str, record: Record, output: str | None = None) -> str:
         """Record a finished part once: `recorded`, `duplicate`, `cancelled` or `unknown`.

@@ -136,9 +136,13 @@ class MemoryLedger:
 
     def renew(self, job: str, part: str, attempt: int, frames: int) -> str:
         book = self._jobs.get(job)
-        if book is not None and book.state is JobState.CANCELLED:
+        if book is None:
+            return "lost"
+        if book.state is JobState.CANCELLED:
+            if book.is_held(part, attempt):
+                book.release(part)
             return "cancelled"
-        if book is None or book.holders.get(part, (0, ""))[0] != attempt:
+        if not book.is_held(part, attempt):
             return "lost"
         book.claims[part] = self._clock() + self._claim_ttl_s
         book.progress[part] = frames
@@ -150,6 +154,8 @@ class MemoryLedger:
         if book is None:
             return "unknown"
         if book.state is JobState.CANCELLED:
+            if book.is_held(part, record.attempt):
+                book.release(part)
             return "cancelled"
         if part in book.records:
             return "duplicate"
@@ -176,7 +182,7 @@ class MemoryLedger:
 
     def fail(self, job: str, part: str, attempt: int, error: str, weight: int, delay_s: float) -> str:
         book = self._jobs.get(job)
-        if book is None or book.holders.get(part, (0, ""))[0] != attempt:
+        if book is None or not book.is_held(part, attempt):
             return "lost"
         worker = book.holders[part][1]
         book.release(part)
@@ -191,7 +197,7 @@ class MemoryLedger:
 
     def leave(self, job: str, part: str, attempt: int, reason: str) -> str:
         book = self._jobs.get(job)
-        if book is None or book.holders.get(part, (0, ""))[0] != attempt:
+        if book is None or not book.is_held(part, attempt):
             return "lost"
         book.release(part)
         if book.state in (JobState.CANCELLED, JobState.DONE):

@@ -43,6 +43,9 @@ class Book:
     def all_done(self) -> bool:
         return len(self.records) >= self.ticket.chunks_total + 1
 
+    def is_held(self, part: str, attempt: int) -> bool:
+        return part in self.holders and self.holders[part][0] == attempt
+
     def release(self, part: str) -> None:
         for book in (self.claims, self.holders, self.progress):
             book.pop(part, None)

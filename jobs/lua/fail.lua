@@ -1,12 +1,12 @@
 -- ARGV: part, attempt, error, weight, first delay in ms, longest delay in ms. Returns 'again', 'quarantined' or 'lost'.
 local part, weight = ARGV[1], tonumber(ARGV[4])
 local state = get('state')
-local holder = redis.call('HGET', HOLDERS, part)
-if not state or not holder or string.match(holder, '^%d+') ~= ARGV[2] then return 'lost' end
+if not state or not is_held(part, ARGV[2]) then return 'lost' end
+local worker = holder_of(part)
 release(part)
 if state == 'cancelled' or state == 'done' then return 'lost' end
 touch()
-if not count_failure(part, string.match(holder, ' (.*)$'), weight, ARGV[3]) then return 'quarantined' end
+if not count_failure(part, worker, weight, ARGV[3]) then return 'quarantined' end
 local delay = 0
 if weight > 0 then  -- doubled with every failure of the same kind
   local failures = tonumber(redis.call('HGET', FAILURES, part)) / weight

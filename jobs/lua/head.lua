@@ -52,6 +52,15 @@ local function set_state(state)
   end
 end
 
+-- A claim is the attempt and its worker.
+local function is_held(part, attempt)
+  return string.match(redis.call('HGET', HOLDERS, part) or '', '^%d+') == attempt
+end
+
+local function holder_of(part)
+  return string.match(redis.call('HGET', HOLDERS, part) or ' nobody', ' (.*)$')
+end
+
 local function release(part)
   redis.call('ZREM', CLAIMS, part)
   redis.call('HDEL', HOLDERS, part)
@@ -86,8 +95,7 @@ end
 -- A claim ran out. When nobody has looked after the job for longer than that (Redis was away, or its clock jumped),
 -- nothing says that the worker is at fault. True when the part may be tried again.
 local function void_claim(part, weight)
-  local holder = redis.call('HGET', HOLDERS, part) or '0 nobody'
-  local worker = string.match(holder, ' (.*)$')
+  local worker = holder_of(part)
   release(part)
   tally('claims_expired')
   if now - number('swept') > UNWATCHED_MS then weight = 0 end

@@ -1,8 +1,7 @@
 -- ARGV: part, attempt, reason, how long to leave it to others in ms. Returns 'others' or 'lost'.
 local part = ARGV[1]
 local state = get('state')
-local holder = redis.call('HGET', HOLDERS, part)
-if not state or not holder or string.match(holder, '^%d+') ~= ARGV[2] then return 'lost' end
+if not state or not is_held(part, ARGV[2]) then return 'lost' end
 release(part)
 redis.call('HDEL', CULPRITS, part)  -- who failed it last may be the only one who can do it
 if state == 'cancelled' or state == 'done' then return 'lost' end

@@ -1,9 +1,13 @@
--- ARGV: part, attempt, time to live in ms, frames rendered so far. Returns 'held', 'lost' or 'cancelled'.
+-- ARGV: part, attempt, time to live in ms, frames rendered so far. Returns 'held', 'lost', or 'cancelled', which ends
+-- the claim.
 local part, attempt = ARGV[1], ARGV[2]
 local state = get('state')
-if state == 'cancelled' then return 'cancelled' end
-local holder = redis.call('HGET', HOLDERS, part)
-if not state or not holder or string.match(holder, '^%d+') ~= attempt then return 'lost' end
+local held = is_held(part, attempt)
+if state == 'cancelled' then
+  if held then release(part) end
+  return 'cancelled'
+end
+if not state or not held then return 'lost' end
 redis.call('ZADD', CLAIMS, now + tonumber(ARGV[3]), part)
 redis.call('HSET', PROGRESS, part, ARGV[4])
 under_way(state)

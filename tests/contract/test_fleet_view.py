@@ -191,6 +191,20 @@ def test_a_claim_that_ran_out_holds_nobody(url: str) -> None:
     assert (worker.state, ledger.fleet().in_flight_parts) == ("idle", 0)
 
 
+def test_who_was_told_that_a_job_is_cancelled_holds_nothing_of_it(ledger: RedisLedger) -> None:
+    job = opened(ledger)
+    attempts = [ledger.claim(job, part, FACTS.worker).attempt for part in ("0", "1", "2")]
+    ledger.move(job, JobState.CANCELLED)
+    assert len(ledger.holding("one")) == 3
+    assert ledger.renew(job, "0", attempts[0], 5) == "cancelled"
+    assert ledger.finish(job, "1", Record(attempts[1], "0" * 64, 1)) == "cancelled"
+    assert ledger.renew(job, "2", attempts[2] + 1, 5) == "cancelled"  # somebody else's claim
+    assert ledger.holding("one") == [(FACTS.worker, job, "2")]
+    assert ledger.finish(job, "2", Record(attempts[2] + 1, "0" * 64, 1)) == "cancelled"
+    assert ledger.fail(job, "2", attempts[2], "no matter", FAILURE_WEIGHT, 1) == "lost"
+    assert ledger.holding("one") == []
+
+
 def test_a_worker_that_only_says_that_it_lives_takes_nothing_back(ledger: RedisLedger) -> None:
     ledger.worker_seen(FACTS.worker, write_facts(FACTS))
     ledger.worker_seen(FACTS.worker)

@@ -498,8 +498,11 @@ def test_retry_leaves_a_job_that_did_not_fail_alone(ledger: Ledger) -> None:
 def test_a_cancelled_job_gives_no_work_and_takes_none(ledger: Ledger) -> None:
     job = opened(ledger)
     claim = ledger.claim(job, "0", "w")
+    ledger.renew(job, "0", claim.attempt, 5)
     assert ledger.move(job, JobState.CANCELLED) is JobState.CANCELLED
-    assert ledger.renew(job, "0", claim.attempt, 0) == "cancelled"
+    assert ledger.renew(job, "0", claim.attempt, 6) == "cancelled"
+    view = ledger.view(job)
+    assert view is not None and view.frames_done == 0  # nobody holds anything any more
     assert ledger.finish(job, "0", RECORD) == "cancelled"
     assert ledger.claim(job, "1", "w").verdict == "cancelled"
     assert ledger.offer(job, 5, STALE_S) == [] and ledger.unfinished() == {} and ledger.records(job) == {}

@@ -4,6 +4,7 @@ import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from socket import gethostname
 
 import av
 import numpy as np
@@ -141,6 +142,7 @@ def test_a_cancelled_job_stops_within_a_batch_and_the_worker_takes_the_next(flee
     hold = fleet.fleet
     assert cancel_job(job, hold.ledger, hold.store) is JobState.CANCELLED
     wait_until(lambda: "claim_lost" in fleet.log("one"), 10, "the worker to notice")
+    assert hold.ledger.holding(gethostname()) == []
     assert fleet.finished(fleet.submit(1.0))
     assert fleet.status(job).state is JobState.CANCELLED
     assert hold.store.size(keys.video(job)) is None and hold.store.size(keys.tombstone(job)) == 0

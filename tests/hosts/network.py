@@ -43,17 +43,21 @@ class Network:
         run("ip", "link", "set", self._bridge, "up")
 
     def join(self, host: str) -> str:
-        """Give a host a namespace on the bridge and return its address there; the same host gets the same again."""
+        """Give a host a namespace on the bridge and return its address there; the same host gets the same again.
+
+        That of its network card, too: else its neighbours would call the old card for half a minute.
+        """
         cable = self._cables.setdefault(host, f"{self._name}-{len(self._cables) + 2}")
-        address = str(self._network[int(cable.rpartition("-")[2])])
+        address = self._network[int(cable.rpartition("-")[2])]
+        card = "02:00:" + address.packed.hex(":")  # locally administered
         space = self.namespace(host).name
         run("ip", "netns", "add", space)
-        run("ip", "link", "add", cable, "type", "veth", "peer", "name", "host0", "netns", space)
+        run("ip", "link", "add", cable, "type", "veth", "peer", "name", "host0", "address", card, "netns", space)
         run("ip", "link", "set", cable, "master", self._bridge, "up")
         run("ip", "-netns", space, "address", "add", f"{address}/{self._network.prefixlen}", "dev", "host0")
         run("ip", "-netns", space, "link", "set", "lo", "up")
         run("ip", "-netns", space, "link", "set", "host0", "up")
-        return address
+        return str(address)
 
     def namespace(self, host: str) -> Path:
         """The file that stands for a host's network namespace."""

@@ -269,7 +269,7 @@ def test_a_host_that_comes_back_empty_is_set_up_again(story: Story, figures: Fig
 
 
 def test_an_update_disturbs_no_job(story: Story, figures: Figures) -> None:
-    with story.job(90) as progress:
+    with story.job(120) as progress:
         story.wait_for_chunks(progress.job, 4)
         before = story.chunks_done(progress.job)
         played = story.control.play("deploy.yml", lipsync_release_cpu=story.ids["r2"])
