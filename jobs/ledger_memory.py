@@ -138,9 +138,7 @@ class MemoryLedger:
         book = self._jobs.get(job)
         if book is None:
             return "lost"
-        if book.state is JobState.CANCELLED:
-            if book.is_held(part, attempt):
-                book.release(part)
+        if book.tell_cancelled(part, attempt):
             return "cancelled"
         if not book.is_held(part, attempt):
             return "lost"
@@ -153,9 +151,7 @@ class MemoryLedger:
         book = self._jobs.get(job)
         if book is None:
             return "unknown"
-        if book.state is JobState.CANCELLED:
-            if book.is_held(part, record.attempt):
-                book.release(part)
+        if book.tell_cancelled(part, record.attempt):
             return "cancelled"
         if part in book.records:
             return "duplicate"

@@ -50,6 +50,14 @@ class Book:
         for book in (self.claims, self.holders, self.progress):
             book.pop(part, None)
 
+    def tell_cancelled(self, part: str, attempt: int) -> bool:
+        """Whether the job was cancelled. Who is told so holds the part no more."""
+        if self.state is not JobState.CANCELLED:
+            return False
+        if self.is_held(part, attempt):
+            self.release(part)
+        return True
+
     def fail(self, reason: str) -> None:
         if self.state in OFFERING:
             self.error = reason

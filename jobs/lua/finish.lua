@@ -4,10 +4,7 @@
 local part = ARGV[1]
 local state = get('state')
 if not state then return 'unknown' end
-if state == 'cancelled' then
-  if is_held(part, string.match(ARGV[2], '^%d+')) then release(part) end
-  return 'cancelled'
-end
+if tell_cancelled(part, string.match(ARGV[2], '^%d+')) then return 'cancelled' end
 if redis.call('HSETNX', RECORDS, part, ARGV[2]) == 0 then return 'duplicate' end
 release(part)
 withdraw(part)

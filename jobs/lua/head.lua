@@ -67,6 +67,13 @@ local function release(part)
   redis.call('HDEL', PROGRESS, part)
 end
 
+-- Whether the job was cancelled. Who is told so holds the part no more.
+local function tell_cancelled(part, attempt)
+  if get('state') ~= 'cancelled' then return false end
+  if is_held(part, attempt) then release(part) end
+  return true
+end
+
 -- What an unfailed job waited for, it waits for no more.
 local function under_way(state)
   if state ~= 'failed' then redis.call('HDEL', JOB, 'error') end

@@ -2,12 +2,8 @@
 -- the claim.
 local part, attempt = ARGV[1], ARGV[2]
 local state = get('state')
-local held = is_held(part, attempt)
-if state == 'cancelled' then
-  if held then release(part) end
-  return 'cancelled'
-end
-if not state or not held then return 'lost' end
+if tell_cancelled(part, attempt) then return 'cancelled' end
+if not state or not is_held(part, attempt) then return 'lost' end
 redis.call('ZADD', CLAIMS, now + tonumber(ARGV[3]), part)
 redis.call('HSET', PROGRESS, part, ARGV[4])
 under_way(state)

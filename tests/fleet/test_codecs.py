@@ -58,6 +58,7 @@ def test_a_waiting_job_is_asked_about_once_a_second_and_not_all_the_time(fleet: 
     fleet.start_worker("alone")
     stuck = fleet.submit(0.4, codec="h264_nvenc")
     wait_until(lambda: fleet.status(stuck).error is not None, 30, "the job to say what it waits for")
+    wait_until(lambda: fleet.fleet.ledger.part_state(stuck, "audio") is PartState.DONE, 30, "the sound, claimed once")
 
     def claims() -> float:
         return fleet.fleet.ledger.tallies()[tallies.ATTEMPTS]

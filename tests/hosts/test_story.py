@@ -352,9 +352,11 @@ def impatient(story: Story, host: str) -> Iterator[None]:
     setting = f"[Service]\nTimeoutStopSec={HURRY_S}\n"
     story.hosts.ssh(host, "sh", "-c", f"mkdir {folder} && printf '{setting}' >{folder}/hurry.conf")
     story.hosts.ssh(host, "systemctl", "daemon-reload")
-    yield
-    story.hosts.ssh(host, "rm", "-r", folder)
-    story.hosts.ssh(host, "systemctl", "daemon-reload")
+    try:
+        yield
+    finally:
+        story.hosts.ssh(host, "rm", "-r", folder)
+        story.hosts.ssh(host, "systemctl", "daemon-reload")
 
 
 def test_a_worker_takes_work_soon_after_its_unit_is_started(story: Story, figures: Figures) -> None:

@@ -161,7 +161,7 @@ journal_of_this_start() {
 
 # What the programs of units said last; what systemd says of them, where they said nothing.
 last_words() {
-    journalctl --sync # what was said in the last moment may not be there yet
+    journalctl --sync || true # what was said in the last moment may not be there yet
     for unit in $1; do
         said=$(journalctl --quiet --output=cat _SYSTEMD_UNIT="$unit" --lines=5 | grep . | tail -n 1)
         [ -n "$said" ] || said=$(journalctl --quiet --output=cat --unit="$unit" --lines=5 | tail -n 1)
